@@ -1,0 +1,1 @@
+//! The comet engine: channels in shared memory, no nginx, no sockets.

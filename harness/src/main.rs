@@ -1,0 +1,3 @@
+//! Checks with many clients and processes against a real nginx.
+
+fn main() {}

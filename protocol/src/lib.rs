@@ -1,0 +1,1 @@
+//! The wire format: parameters in, frames out.

@@ -1,0 +1,1 @@
+//! icomet: a comet/push engine inside nginx.

@@ -1,0 +1,104 @@
+//! The transports without end: stream, SSE and iframe.
+
+use super::{PollBatch, Transport};
+use crate::content::Place;
+use crate::message::Message;
+use crate::{number, resume};
+use std::sync::LazyLock;
+
+/// Appends one message in the framing of `transport`; a broadcast is followed by its `next_seq`.
+///
+/// `epoch` is the zone's and goes into SSE ids. A long poll gets a whole answer without callback
+/// (see [`PollBatch`] for more).
+pub fn stream_frame(transport: Transport, epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+    let write = match transport {
+        Transport::Stream => line,
+        Transport::Sse => event,
+        Transport::Iframe => script,
+        Transport::LongPoll => {
+            let mut batch = PollBatch::new(out, None, false);
+            batch.push(message);
+            return batch.finish();
+        }
+    };
+    write(epoch, message, out);
+    if let Some(next_seq) = message.after_broadcast() {
+        write(epoch, &next_seq, out);
+    }
+}
+
+fn line(_epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+    message.write_json(out);
+    out.push(b'\n');
+}
+
+fn script(_epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"<script>parent.icomet_cb(");
+    message.write_at(Place::Html, out);
+    out.extend_from_slice(b");</script>\n");
+}
+
+fn event(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+    if let Some(seq) = message.kind.last_seq(message.seq) {
+        out.extend_from_slice(b"id: ");
+        resume::format_id(epoch, seq, out);
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"data: ");
+    let start = out.len();
+    message.write_json(out);
+    split_data(start, out);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Makes each line end in `out[start..]` start a new `data:` line.
+///
+/// Escaped content has none; content from elsewhere must not be able to forge fields or events.
+fn split_data(start: usize, out: &mut Vec<u8>) {
+    let Some(first) = memchr::memchr2(b'\r', b'\n', &out[start..]) else {
+        return;
+    };
+    let tail = out.split_off(start + first);
+    let mut rest = &tail[..];
+    while let Some(index) = memchr::memchr2(b'\r', b'\n', rest) {
+        out.extend_from_slice(&rest[..index]);
+        out.extend_from_slice(b"\ndata: ");
+        let end = if rest[index..].starts_with(b"\r\n") {
+            2
+        } else {
+            1
+        };
+        rest = &rest[index + end..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Appends the SSE field that tells a browser to reconnect after `milliseconds`.
+pub fn sse_retry(milliseconds: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"retry: ");
+    number::write_u64(milliseconds, out);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The start of the forever iframe: an HTML head, the start of the body, and padding.
+///
+/// Old browsers hold back the first bytes of a page, up to a few KiB, before they run its first
+/// script, hence the padding. The original's `document.domain` line is left out on purpose: it is
+/// deprecated, browsers are giving it up, and where it works it opens the page to the scripts of
+/// every host and port under that domain. Page and iframe have to be of one origin instead.
+pub fn iframe_head() -> &'static [u8] {
+    static HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let mut head = b"<!DOCTYPE html>\n<html>\n<head>\n\
+            <meta charset=\"utf-8\">\n\
+            <meta http-equiv=\"Cache-Control\" content=\"no-cache\">\n\
+            <title>icomet</title>\n</head>\n<body>\n<!--"
+            .to_vec();
+        head.resize(head.len() + IFRAME_PADDING, b' ');
+        head.extend_from_slice(b"-->\n");
+        head
+    });
+    &HEAD
+}
+
+/// Bytes of padding in [`iframe_head`].
+const IFRAME_PADDING: usize = 4096;

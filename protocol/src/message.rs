@@ -1,0 +1,93 @@
+//! One message as JSON, in the original's key order and without spaces.
+
+use crate::content::{self, Place};
+use crate::number;
+
+/// What a message is about: its `type`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Published to the channel; `seq` is the message's.
+    Data,
+    /// Sent to every channel; `seq` is the message's in this one.
+    Broadcast,
+    /// Nothing was heard for the idle time; `seq` is the client's own noop counter.
+    Noop,
+    /// `seq` is the one to ask for next.
+    NextSeq,
+    /// The channel was closed; `seq` is the channel's next.
+    Close,
+    /// Messages before `seq` are gone; the content is their number, or empty if unknown.
+    Lost,
+    /// An error (401, 429) told as a message; `seq` is 0 and the content says why.
+    Status(u16),
+}
+
+impl Kind {
+    /// The last seq a client has once it has seen this message; `None` if that does not change.
+    pub fn last_seq(self, seq: u64) -> Option<u64> {
+        match self {
+            Self::Data | Self::Broadcast => Some(seq),
+            Self::NextSeq | Self::Lost => Some(seq.saturating_sub(1)),
+            Self::Noop | Self::Close | Self::Status(_) => None,
+        }
+    }
+}
+
+/// One message to a subscriber.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The `type`.
+    pub kind: Kind,
+    /// The channel's name, raw: it is escaped when written.
+    pub channel: &'a str,
+    /// What `kind` says.
+    pub seq: u64,
+    /// The inside of a JSON string, already escaped (see [`crate::content`]).
+    pub content: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// A message without content: `noop`, `next_seq`, `close`, or `lost` by an unknown number.
+    pub fn bare(kind: Kind, channel: &'a str, seq: u64) -> Self {
+        Self {
+            kind,
+            channel,
+            seq,
+            content: b"",
+        }
+    }
+
+    /// The `next_seq` that follows a broadcast, for clients that do not count broadcasts.
+    pub fn after_broadcast(&self) -> Option<Self> {
+        (self.kind == Kind::Broadcast)
+            .then(|| Self::bare(Kind::NextSeq, self.channel, self.seq.saturating_add(1)))
+    }
+
+    /// Appends the message as one JSON object.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.write_at(Place::Json, out);
+    }
+
+    pub(crate) fn write_at(&self, place: Place, out: &mut Vec<u8>) {
+        /// Keys, punctuation, the longest type and the longest seq, rounded up.
+        const AROUND: usize = 80;
+        out.reserve(AROUND + self.channel.len() + self.content.len());
+        out.extend_from_slice(b"{\"type\":\"");
+        match self.kind {
+            Kind::Data => out.extend_from_slice(b"data"),
+            Kind::Broadcast => out.extend_from_slice(b"broadcast"),
+            Kind::Noop => out.extend_from_slice(b"noop"),
+            Kind::NextSeq => out.extend_from_slice(b"next_seq"),
+            Kind::Close => out.extend_from_slice(b"close"),
+            Kind::Lost => out.extend_from_slice(b"lost"),
+            Kind::Status(status) => number::write_u64(status.into(), out),
+        }
+        out.extend_from_slice(b"\",\"cname\":\"");
+        content::write_text(self.channel, place, out);
+        out.extend_from_slice(b"\",\"seq\":");
+        number::write_u64(self.seq, out);
+        out.extend_from_slice(b",\"content\":\"");
+        content::write_encoded(self.content, place, out);
+        out.extend_from_slice(b"\"}");
+    }
+}

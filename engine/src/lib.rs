@@ -1,1 +1,67 @@
 //! The comet engine: channels in shared memory, no nginx, no sockets.
+//!
+//! A [`Zone`] is a range of memory that several processes map at one address. It holds channels by
+//! name, each with a ring of its last messages, and what each worker must be woken for. Any worker may
+//! be killed at any instruction: the others go on, and clean up after it.
+//!
+//! # Layout
+//!
+//! | part | size | of what |
+//! |---|---|---|
+//! | [`zone::Header`] | one | magic, version, epoch, counters, the pool's lock |
+//! | [`slot::WorkerSlot`] | 64 bytes × 512 | a worker's reading epoch and dirty list |
+//! | [`shard::Shard`] | 2.3 KB × (1 to 64, and the commons) | lock, counts, wheel, lists |
+//! | hash buckets | 4 bytes for 512 bytes of zone | |
+//! | page descriptors | 32 bytes for a page | |
+//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content) |
+//!
+//! An idle channel with a 16-byte name takes one block of 128 bytes; a first message of 40 bytes takes
+//! one of 64, and its ring one of 16. References are 32 bits wide, in units of 8 bytes.
+//!
+//! # Rules
+//!
+//! * One shard is locked at a time, then the commons, then the pool of pages ([`shard`], [`pages`]).
+//! * A structure is written, then linked by one store; unlinked by one store, then freed ([`cell`]).
+//! * Readers hold no counts: freed messages wait in [`limbo`].
+//! * When a holder of a lock dies, the next one repairs what it protects ([`repair`]).
+
+mod blocks;
+mod broadcast;
+mod cell;
+mod channel;
+mod dirty;
+mod evict;
+pub mod fault;
+mod geometry;
+mod limbo;
+mod limits;
+mod message;
+mod pages;
+mod presence;
+mod publish;
+mod reading;
+mod reap;
+mod registry;
+mod repair;
+mod ring;
+mod robust;
+mod shard;
+mod slot;
+mod stats;
+mod verify;
+mod wake;
+mod wheel;
+mod zone;
+
+pub use broadcast::Broadcast;
+pub use channel::ChannelRef;
+pub use dirty::DirtyList;
+pub use limits::{Limits, OnFull};
+pub use message::{Kind, Message, MessageRef};
+pub use publish::{ChannelInfo, PublishError, Published, Signed};
+pub use reading::{Authority, Lost, Reading, Request, Stay, SubscribeError, Subscription, Window};
+pub use registry::{Registry, RegistryError, WORKER_SLOTS, WorkerId};
+pub use stats::{ScanCursor, ZoneStats};
+pub use verify::VerifyReport;
+pub use wake::WakeSet;
+pub use zone::{Zone, ZoneError};

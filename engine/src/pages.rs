@@ -1,0 +1,281 @@
+//! Pages: the memory that shards take blocks from.
+//!
+//! A page, or a run of pages, is free or belongs to one shard, which cuts it into blocks of one size
+//! ([`crate::blocks`]). The descriptor of a run's first page says so by one store; the bitmap and
+//! the count of free pages only make finding quick, and are made anew from the descriptors when a
+//! process dies with the pool's lock.
+
+use crate::cell::{Long, Ref, Word};
+use crate::geometry::PAGE;
+use crate::robust::{Locked, RobustMutex};
+use crate::zone::Zone;
+
+/// Class of a run of pages that is one block.
+pub const RUN: u8 = u8::MAX;
+
+/// A page's descriptor.
+///
+/// Concurrency: `state` is written under the pool's lock; the rest under the lock of the shard that
+/// owns the page. Crash: `state` is one store. The others are made anew by the shard's repair.
+#[repr(C)]
+pub struct Page {
+    /// 0: free, or not the first page of a run. Else owner + 1, class, and pages in the run.
+    state: Long,
+    /// First free block, as its number + 1.
+    pub free: Word,
+    /// Blocks from this number on have never been used.
+    pub fresh: Word,
+    /// Blocks that are used.
+    pub used: Word,
+    /// The page before it in the shard's list of pages with room, as its number + 1.
+    pub previous: Word,
+    /// The page after it.
+    pub next: Word,
+    reserved: Word,
+}
+
+/// Who owns a run, and what for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The shard.
+    pub shard: u32,
+    /// The size class of its blocks, or [`RUN`].
+    pub class: u8,
+    /// Pages in the run.
+    pub pages: u32,
+}
+
+impl Page {
+    /// Whose it is; `None` when it is free, or inside a run.
+    pub fn owned(&self) -> Option<Owned> {
+        let state = self.state.get();
+        let owner = (state >> 40) as u32;
+        (owner != 0).then(|| Owned {
+            shard: owner - 1,
+            class: (state >> 32) as u8,
+            pages: (state as u32).max(1),
+        })
+    }
+
+    fn set_owned(&self, owned: Owned) {
+        let Owned {
+            shard,
+            class,
+            pages,
+        } = owned;
+        self.state
+            .set((u64::from(shard) + 1) << 40 | u64::from(class) << 32 | u64::from(pages));
+    }
+}
+
+/// The pool of free pages: its lock and counts.
+///
+/// Crash: see the module.
+#[repr(C)]
+pub struct PagePool {
+    lock: RobustMutex,
+    /// Free pages.
+    pub free: Word,
+    hint: Word,
+}
+
+impl PagePool {
+    /// Makes the pool of a fresh zone.
+    pub fn init(&self, pages: u32) -> Result<(), i32> {
+        self.lock.init()?;
+        self.free.set(pages);
+        Ok(())
+    }
+}
+
+struct Guard<'z>(&'z PagePool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.lock.unlock();
+    }
+}
+
+impl Zone {
+    /// A page's descriptor.
+    pub(crate) fn page(&self, index: usize) -> &Page {
+        debug_assert!(index < self.geometry().pages as usize);
+        let index = index.min(self.geometry().pages as usize - 1);
+        // SAFETY: the geometry has a descriptor for each page.
+        unsafe { self.element(self.geometry().descriptors_at, index) }
+    }
+
+    /// The page that a block stands in.
+    pub(crate) fn page_of<T>(&self, block: Ref<T>) -> usize {
+        block
+            .offset()
+            .saturating_sub(self.geometry().pages_at as usize)
+            / PAGE
+    }
+
+    /// Where a page begins, in bytes from the base.
+    pub(crate) fn page_start(&self, index: usize) -> usize {
+        self.geometry().pages_at as usize + index * PAGE
+    }
+
+    fn bits(&self, word: usize) -> &Long {
+        // SAFETY: the geometry has a bitmap word for each 64 pages.
+        unsafe { self.element(self.geometry().bitmap_at, word) }
+    }
+
+    fn lock_pool(&self) -> Guard<'_> {
+        let pool = &self.header().pool;
+        if pool.lock.lock() == Locked::OwnerDied {
+            self.rebuild_pool();
+        }
+        Guard(pool)
+    }
+
+    fn rebuild_pool(&self) {
+        let pages = self.geometry().pages as usize;
+        for word in 0..pages.div_ceil(64) {
+            self.bits(word).set(0);
+        }
+        let mut free = pages;
+        let mut index = 0;
+        while index < pages {
+            let run = self
+                .page(index)
+                .owned()
+                .map_or(0, |owned| owned.pages as usize);
+            for used in index..(index + run).min(pages) {
+                self.mark(used, true);
+                free -= 1;
+            }
+            index += run.max(1);
+        }
+        self.header().pool.free.set(free as u32);
+        self.header().pool.hint.set(0);
+    }
+
+    fn mark(&self, page: usize, used: bool) {
+        let word = self.bits(page / 64);
+        let bit = 1u64 << (page % 64);
+        word.set(if used {
+            word.get() | bit
+        } else {
+            word.get() & !bit
+        });
+    }
+
+    fn is_used(&self, page: usize) -> bool {
+        self.bits(page / 64).get() >> (page % 64) & 1 == 1
+    }
+
+    /// Takes a run of pages for a shard, whose lock is held; `None` when there is none that long.
+    pub(crate) fn take_pages(&self, owned: Owned) -> Option<usize> {
+        let guard = self.lock_pool();
+        let want = owned.pages as usize;
+        let total = self.geometry().pages as usize;
+        if (guard.0.free.get() as usize) < want {
+            return None;
+        }
+        let hint = guard.0.hint.get() as usize % total;
+        let start = self
+            .find_run(hint, total, want)
+            .or_else(|| self.find_run(0, (hint + want).min(total), want))?;
+        let page = self.page(start);
+        page.free.set(0);
+        page.fresh.set(0);
+        page.used.set(0);
+        page.previous.set(0);
+        page.next.set(0);
+        page.set_owned(owned);
+        for index in start..start + want {
+            self.mark(index, true);
+        }
+        guard.0.free.take(want as u32);
+        guard.0.hint.set((start + want) as u32);
+        Some(start)
+    }
+
+    /// The first run of `want` free pages in `from..to`.
+    fn find_run(&self, from: usize, to: usize, want: usize) -> Option<usize> {
+        let mut start = from;
+        let mut index = from;
+        while index < to {
+            if index.is_multiple_of(64) && self.bits(index / 64).get() == u64::MAX {
+                index += 64;
+                start = index;
+                continue;
+            }
+            index += 1;
+            if self.is_used(index - 1) {
+                start = index;
+            } else if index - start == want {
+                return Some(start);
+            }
+        }
+        None
+    }
+
+    /// Gives a run back; its shard's lock is held, and nothing leads into it any more.
+    pub(crate) fn give_pages(&self, start: usize) {
+        let guard = self.lock_pool();
+        let page = self.page(start);
+        let Some(owned) = page.owned() else { return };
+        page.state.set(0);
+        let end = (start + owned.pages as usize).min(self.geometry().pages as usize);
+        for index in start..end {
+            self.mark(index, false);
+        }
+        guard.0.free.add((end - start) as u32);
+        if start < guard.0.hint.get() as usize {
+            guard.0.hint.set(start as u32);
+        }
+    }
+
+    /// The runs that a shard owns, as their first pages.
+    pub(crate) fn pages_of(&self, shard: usize) -> impl Iterator<Item = (usize, Owned)> + '_ {
+        let total = self.geometry().pages as usize;
+        let mut index = 0;
+        core::iter::from_fn(move || {
+            while index < total {
+                let at = index;
+                let owned = self.page(at).owned();
+                index += owned.map_or(1, |owned| owned.pages as usize);
+                if let Some(owned) = owned.filter(|owned| owned.shard as usize == shard) {
+                    return Some((at, owned));
+                }
+            }
+            None
+        })
+    }
+
+    /// Checks the pool against the descriptors; takes its lock.
+    pub(crate) fn verify_pool(&self, faults: &mut Vec<String>) {
+        let guard = self.lock_pool();
+        let pages = self.geometry().pages as usize;
+        let mut free = 0;
+        let mut index = 0;
+        while index < pages {
+            let run = self
+                .page(index)
+                .owned()
+                .map_or(0, |owned| owned.pages as usize);
+            for page in index..(index + run.max(1)).min(pages) {
+                if self.is_used(page) != (run > 0) {
+                    faults.push(format!(
+                        "page {page}: its bit does not say what its run says"
+                    ));
+                }
+                if page > index && self.page(page).owned().is_some() {
+                    faults.push(format!("page {page}: a run inside the run of page {index}"));
+                }
+            }
+            free += usize::from(run == 0);
+            index += run.max(1);
+        }
+        if free as u32 != guard.0.free.get() {
+            faults.push(format!(
+                "{free} pages are free, {} are counted",
+                guard.0.free.get()
+            ));
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Publishers: publish, sign, close, clear.
+
+use core::fmt;
+
+use crate::cell::Ref;
+use crate::channel::{Address, CLOSED, Channel, SIGNED};
+use crate::limits::{Limits, OnFull};
+use crate::message::{HEAD, Kind};
+use crate::shard::Guard;
+use crate::wake::WakeSet;
+use crate::zone::Zone;
+
+/// How often room is made for one operation, at most.
+const EVICTIONS: usize = 32;
+
+/// Evictions in a row that gave no memory back, at most.
+const FRUITLESS: usize = 2;
+
+/// Blocks freed from limbo with one publish, at most: more than one publish puts there.
+pub(crate) const RECLAIM: usize = 4;
+
+/// A message was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its seq.
+    pub seq: u64,
+    /// The channel was made for it.
+    pub created: bool,
+    /// Subscribers at that moment.
+    pub subscribers: u32,
+}
+
+/// Why a message, or a channel, was not taken. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// The hub has as many channels as it may.
+    TooManyChannels,
+    /// Larger than max_message_size.
+    MessageTooLarge,
+    /// The zone has no memory for it.
+    ZoneFull,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PublishError::TooManyChannels => "too many channels",
+            PublishError::MessageTooLarge => "the message is too large",
+            PublishError::ZoneFull => "the zone is full",
+        })
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// A channel was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The smallest buffered seq, else the next.
+    pub first_seq: u64,
+    /// The channel's token.
+    pub token: [u8; 16],
+    /// The channel was made for it.
+    pub created: bool,
+}
+
+/// What is told of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Subscribers on all workers.
+    pub subscribers: u32,
+    /// The smallest buffered seq, else the next.
+    pub first_seq: u64,
+    /// The next seq.
+    pub next_seq: u64,
+    /// When it may be freed without subscribers, in milliseconds of the clock that callers give.
+    pub expires_at: u64,
+}
+
+impl<'z> Guard<'z> {
+    /// The channel of that name, made if it is not there; whether it was.
+    pub(crate) fn find_or_create(
+        &self,
+        address: Address,
+        name: &[u8],
+        limits: &Limits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<(Ref<Channel>, &'z Channel, bool), PublishError> {
+        if let Some((place, channel)) = self.find(address, name) {
+            return Ok((place, channel, false));
+        }
+        if self.zone.channels() >= limits.max_channels {
+            return Err(PublishError::TooManyChannels);
+        }
+        let until = now + limits.channel_timeout;
+        let (place, channel) = self
+            .write_channel(address.hash, name, 0, until)
+            .ok_or(PublishError::ZoneFull)?;
+        let head = self.zone.bucket(self.index, address.bucket);
+        channel.chain.set(head.get());
+        head.set(Some(place));
+        self.shard.channels.add(1);
+        self.wheel_insert(place, channel);
+        self.tell(Kind::Online, name, wake);
+        Ok((place, channel, true))
+    }
+}
+
+impl Zone {
+    /// Channels in all shards.
+    pub(crate) fn channels(&self) -> u64 {
+        (0..self.shard_count())
+            .map(|index| u64::from(self.shard(index).channels.get()))
+            .sum()
+    }
+
+    /// Repeats an operation that found no memory, as long as memory is found for it: first what waits
+    /// in limbo anywhere, then, if the limits say so, what old messages take.
+    pub(crate) fn with_room<T, E: Copy + PartialEq>(
+        &self,
+        limits: &Limits,
+        full: E,
+        shard: usize,
+        wake: &mut WakeSet,
+        mut operation: impl FnMut(&mut WakeSet) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut result = operation(wake);
+        let mut fruitless = 0;
+        for _ in 0..EVICTIONS {
+            match result {
+                Err(error) if error == full => {}
+                other => return other,
+            }
+            if self.reclaim_everywhere(wake) == 0 {
+                // What goes while a reader is in the way gives nothing back yet, and letting more go
+                // would only lose more. (A subscriber's own reading is out of the way at its next try.)
+                fruitless += 1;
+                let may_evict = limits.on_full == OnFull::Evict && fruitless <= FRUITLESS;
+                if !may_evict || self.evict(shard, wake) == 0 {
+                    break;
+                }
+            } else {
+                fruitless = 0;
+            }
+            result = operation(wake);
+        }
+        result
+    }
+
+    /// Publishes to a channel, which is made if it is not there.
+    pub fn publish(
+        &self,
+        name: &[u8],
+        content: &[u8],
+        limits: &Limits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<Published, PublishError> {
+        if content.len() > limits.max_message_size || content.len() > u32::MAX as usize - HEAD {
+            return Err(PublishError::MessageTooLarge);
+        }
+        let address = self.address(name);
+        self.with_room(
+            limits,
+            PublishError::ZoneFull,
+            address.shard,
+            wake,
+            |wake| {
+                let guard = self.lock(address.shard, wake);
+                // Room for the message first: a channel without one is of no use.
+                let message = guard
+                    .new_message(Kind::Data, content, now)
+                    .ok_or(PublishError::ZoneFull)?;
+                let found = guard.find_or_create(address, name, limits, now, wake);
+                let (place, channel, created) = match found {
+                    Ok(found) => found,
+                    Err(error) => {
+                        guard.free(message);
+                        return Err(error);
+                    }
+                };
+                if !guard.make_room(channel, limits.channel_buffer_size) {
+                    guard.free(message);
+                    return Err(PublishError::ZoneFull);
+                }
+                let seq = guard.append(channel, message);
+                guard.keep_until(place, channel, now + limits.channel_timeout);
+                guard.mark_dirty(channel, wake);
+                guard.reclaim(RECLAIM);
+                Ok(Published {
+                    seq,
+                    created,
+                    subscribers: channel.subscribers.get(),
+                })
+            },
+        )
+    }
+
+    /// Makes a channel if it is not there, gives it `fresh_token` if it has none, and sets its expiry.
+    pub fn sign(
+        &self,
+        name: &[u8],
+        expires_ms: u64,
+        fresh_token: [u8; 16],
+        limits: &Limits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<Signed, PublishError> {
+        let address = self.address(name);
+        self.with_room(
+            limits,
+            PublishError::ZoneFull,
+            address.shard,
+            wake,
+            |wake| {
+                let guard = self.lock(address.shard, wake);
+                let (place, channel, created) =
+                    guard.find_or_create(address, name, limits, now, wake)?;
+                if !channel.is(SIGNED) {
+                    let (low, high) = fresh_token.split_at(8);
+                    channel.token[0].set(u64::from_le_bytes(low.try_into().unwrap_or_default()));
+                    channel.token[1].set(u64::from_le_bytes(high.try_into().unwrap_or_default()));
+                    channel.flag(SIGNED);
+                }
+                // It may be sooner than before, so the wheel must know.
+                channel.expires.set(now.saturating_add(expires_ms));
+                guard.wheel_remove(channel);
+                guard.wheel_insert(place, channel);
+                Ok(Signed {
+                    first_seq: channel.first.get(),
+                    token: channel.token_bytes(),
+                    created,
+                })
+            },
+        )
+    }
+
+    /// Closes a channel: its name is free at once, its subscribers are told. Its next seq, if it was
+    /// there.
+    pub fn close(
+        &self,
+        name: &[u8],
+        _limits: &Limits,
+        _now: u64,
+        wake: &mut WakeSet,
+    ) -> Option<u64> {
+        let address = self.address(name);
+        let guard = self.lock(address.shard, wake);
+        let (place, channel) = guard.find(address, name)?;
+        let next = channel.next.get();
+        guard.wheel_remove(channel);
+        if channel.records.get().is_none() {
+            guard.free_channel(place, channel, wake);
+            return Some(next);
+        }
+        // Workers refer to it: it is kept, in a list, before its name is taken from it.
+        channel.flag(CLOSED);
+        channel.wheel_next.set(guard.shard.closed.get());
+        guard.shard.closed.set(Some(place));
+        guard.unchain(place, channel);
+        guard.tell(Kind::Offline, name, wake);
+        guard.mark_dirty(channel, wake);
+        Some(next)
+    }
+
+    /// Lets a channel's messages go. Its next seq, if it is there.
+    pub fn clear(&self, name: &[u8]) -> Option<u64> {
+        let address = self.address(name);
+        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let (_, channel) = guard.find(address, name)?;
+        guard.drop_all(channel);
+        guard.reclaim(RECLAIM);
+        Some(channel.next.get())
+    }
+
+    /// What there is to tell of a channel, if it is there.
+    pub fn channel(&self, name: &[u8]) -> Option<ChannelInfo> {
+        let address = self.address(name);
+        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let (_, channel) = guard.find(address, name)?;
+        Some(ChannelInfo {
+            subscribers: channel.subscribers.get(),
+            first_seq: channel.first.get(),
+            next_seq: channel.next.get(),
+            expires_at: channel.expires.get(),
+        })
+    }
+}
+
+impl Channel {
+    /// Its token.
+    pub(crate) fn token_bytes(&self) -> [u8; 16] {
+        let mut token = [0; 16];
+        token[..8].copy_from_slice(&self.token[0].get().to_le_bytes());
+        token[8..].copy_from_slice(&self.token[1].get().to_le_bytes());
+        token
+    }
+}
+
+impl Guard<'_> {
+    /// Takes a closed channel out of its list and frees it, when no worker knows it any more.
+    pub(crate) fn free_closed(&self, place: Ref<Channel>, channel: &Channel) {
+        let next = channel.wheel_next.get();
+        let mut at = self.shard.closed.get();
+        if at == Some(place) {
+            self.shard.closed.set(next);
+        } else {
+            while let Some(before) = at.and_then(|at| self.zone.at(at)) {
+                if before.wheel_next.get() == Some(place) {
+                    before.wheel_next.set(next);
+                    break;
+                }
+                at = before.wheel_next.get();
+            }
+        }
+        self.free_parts(place, channel);
+    }
+}

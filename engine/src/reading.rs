@@ -1,0 +1,309 @@
+//! Readers: subscribe, and take messages, under a published reading epoch.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use subtle::ConstantTimeEq;
+
+use crate::cell::Ref;
+use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
+use crate::limits::Limits;
+use crate::message::{Message, MessageRef};
+use crate::publish::{PublishError, RECLAIM};
+use crate::registry::WorkerId;
+use crate::shard::Guard;
+use crate::wake::WakeSet;
+use crate::zone::Zone;
+
+/// Messages that a subscribe finds, at most; [`Reading::window`] finds the rest.
+pub const FIRST: usize = 256;
+
+/// Who may subscribe.
+#[derive(Clone, Copy, Debug)]
+pub enum Authority<'a> {
+    /// Everybody; the channel is made if it is not there.
+    Open,
+    /// Who has the channel's token: 32 hex digits, as the client sent them.
+    Token(&'a [u8]),
+}
+
+/// When a subscriber is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// In any case.
+    Always,
+    /// Unless there is something to tell at once.
+    UnlessReady,
+    /// In no case.
+    Never,
+}
+
+/// What a subscriber asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The channel's name.
+    pub name: &'a [u8],
+    /// The next seq that it wants; 0: from now on.
+    pub seq: u64,
+    /// The epoch that the seq belongs to, if it knows.
+    pub epoch: Option<u64>,
+    /// Why it may.
+    pub authority: Authority<'a>,
+    /// Whether it stays.
+    pub stay: Stay,
+}
+
+/// Messages that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// How many; not known when the seq belongs to another epoch.
+    pub count: Option<u64>,
+    /// The first seq that is left.
+    pub first: u64,
+}
+
+/// A subscriber was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// The channel, if it is registered; it unsubscribes later.
+    pub channel: Option<ChannelRef>,
+    /// The seq of the first message found.
+    pub first: u64,
+    /// The channel's next seq.
+    pub next: u64,
+    /// Its seq was 0, or beyond the channel: it must be told `next`.
+    pub told: bool,
+    /// It asked for messages that are gone.
+    pub lost: Option<Lost>,
+    /// The channel was made for it.
+    pub created: bool,
+}
+
+/// Why a subscriber is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    /// The token is wrong, or there is no such channel.
+    WrongToken,
+    /// The hub has as many channels as it may.
+    TooManyChannels,
+    /// The channel has as many subscribers as it may.
+    TooManySubscribers,
+    /// The zone has no memory for it.
+    ZoneFull,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SubscribeError::WrongToken => "wrong token",
+            SubscribeError::TooManyChannels => "too many channels",
+            SubscribeError::TooManySubscribers => "too many subscribers",
+            SubscribeError::ZoneFull => "the zone is full",
+        })
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+/// What a channel holds from a seq on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The seq of the first message found.
+    pub first: u64,
+    /// The channel's next seq.
+    pub next: u64,
+    /// Messages before `first` that were asked for and are gone.
+    pub lost: u64,
+    /// An administrator closed the channel.
+    pub closed: bool,
+}
+
+/// A worker reads: messages that it finds are not freed while this lives, which is within one turn of
+/// its event loop. A worker has one at a time.
+pub struct Reading<'z> {
+    zone: &'z Zone,
+    worker: WorkerId,
+    one_thread: PhantomData<*const ()>,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.zone.slot(self.worker.slot).reading.publish(0);
+    }
+}
+
+impl Zone {
+    /// Begins to read.
+    pub fn reading(&self, worker: WorkerId) -> Reading<'_> {
+        let epoch = self.header().reading_epoch.get();
+        self.slot(worker.slot).reading.publish(epoch);
+        Reading {
+            zone: self,
+            worker,
+            one_thread: PhantomData,
+        }
+    }
+}
+
+/// Whether a channel's token is what a client sent.
+fn is_token(channel: &Channel, sent: &[u8]) -> bool {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let token = channel.token_bytes();
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(token) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    // The comparison runs whether or not there is a token.
+    let same = bool::from(text.as_slice().ct_eq(sent));
+    same && channel.is(SIGNED)
+}
+
+impl Reading<'_> {
+    /// Subscribes in one critical section: finds or makes the channel, checks token and limits, places
+    /// the cursor, gives what is buffered from there ([`FIRST`] messages at most), and registers, as
+    /// the request says. Messages that this reading found before must not be used any more.
+    pub fn subscribe(
+        &self,
+        request: &Request<'_>,
+        limits: &Limits,
+        now: u64,
+        messages: &mut Vec<MessageRef>,
+        wake: &mut WakeSet,
+    ) -> Result<Subscription, SubscribeError> {
+        let zone = self.zone;
+        let shard = zone.address(request.name).shard;
+        zone.with_room(limits, SubscribeError::ZoneFull, shard, wake, |wake| {
+            messages.clear();
+            // What was let go for this subscriber must not wait for its own reading.
+            let epoch = zone.header().reading_epoch.get();
+            zone.slot(self.worker.slot).reading.publish(epoch);
+            self.try_subscribe(request, limits, now, messages, wake)
+        })
+    }
+
+    fn try_subscribe(
+        &self,
+        request: &Request<'_>,
+        limits: &Limits,
+        now: u64,
+        messages: &mut Vec<MessageRef>,
+        wake: &mut WakeSet,
+    ) -> Result<Subscription, SubscribeError> {
+        let zone = self.zone;
+        let address = zone.address(request.name);
+        let guard = zone.lock(address.shard, wake);
+        let (place, channel, created) = match request.authority {
+            Authority::Open => guard
+                .find_or_create(address, request.name, limits, now, wake)
+                .map_err(SubscribeError::from)?,
+            Authority::Token(sent) => match guard.find(address, request.name) {
+                Some((place, channel)) if is_token(channel, sent) => (place, channel, false),
+                _ => return Err(SubscribeError::WrongToken),
+            },
+        };
+        if channel.subscribers.get() >= limits.max_subscribers_per_channel {
+            return Err(SubscribeError::TooManySubscribers);
+        }
+        let (first, next) = (channel.first.get(), channel.next.get());
+        let mut told = false;
+        let mut lost = None;
+        let from = if request.epoch.is_some_and(|epoch| epoch != zone.epoch()) {
+            lost = Some(Lost { count: None, first });
+            first
+        } else if request.seq == 0 || request.seq > next {
+            told = true;
+            next
+        } else if request.seq < first {
+            lost = Some(Lost {
+                count: Some(first - request.seq),
+                first,
+            });
+            first
+        } else {
+            request.seq
+        };
+        guard.collect(channel, from, FIRST, messages);
+        let ready = told || lost.is_some() || !messages.is_empty();
+        let stays = match request.stay {
+            Stay::Always => true,
+            Stay::UnlessReady => !ready,
+            Stay::Never => false,
+        };
+        if stays {
+            if !guard.register(place, channel, self.worker.slot) {
+                return Err(SubscribeError::ZoneFull);
+            }
+        } else if channel.subscribers.get() == 0 {
+            guard.keep_until(place, channel, now + limits.channel_timeout);
+        }
+        guard.reclaim(RECLAIM);
+        Ok(Subscription {
+            channel: stays.then(|| ChannelRef(place.units())),
+            first: from,
+            next,
+            told,
+            lost,
+            created,
+        })
+    }
+
+    /// What a channel that this worker is registered on holds from `from` on, `max` messages at most.
+    pub fn window(
+        &self,
+        channel: ChannelRef,
+        from: u64,
+        max: usize,
+        messages: &mut Vec<MessageRef>,
+    ) -> Window {
+        let place = Ref::<Channel>::new(channel.0);
+        let Some((place, known)) = place.and_then(|p| Some((p, self.zone.at(p)?))) else {
+            return Window {
+                first: from,
+                next: from,
+                lost: 0,
+                closed: true,
+            };
+        };
+        let guard = self.zone.lock(known.shard(), &mut WakeSet::default());
+        let Some(channel) = self.zone.at(place) else {
+            return Window {
+                first: from,
+                next: from,
+                lost: 0,
+                closed: true,
+            };
+        };
+        let first = channel.first.get().max(from);
+        guard.collect(channel, first, max, messages);
+        Window {
+            first,
+            next: channel.next.get(),
+            lost: first - from,
+            closed: channel.is(CLOSED),
+        }
+    }
+
+    /// A message that this reading found.
+    pub fn message(&self, message: MessageRef) -> Message<'_> {
+        // SAFETY: the reference came from this reading's window or subscribe (or from an earlier one
+        // of this turn, which the caller must not keep), so the published epoch protects it.
+        unsafe { self.zone.message_at(message.0) }
+    }
+}
+
+impl Guard<'_> {
+    fn collect(&self, channel: &Channel, from: u64, max: usize, messages: &mut Vec<MessageRef>) {
+        let found = (from..channel.next.get()).map_while(|seq| self.message(channel, seq));
+        messages.extend(found.take(max).map(MessageRef));
+    }
+}
+
+impl From<PublishError> for SubscribeError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::TooManyChannels => SubscribeError::TooManyChannels,
+            PublishError::ZoneFull | PublishError::MessageTooLarge => SubscribeError::ZoneFull,
+        }
+    }
+}

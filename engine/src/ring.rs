@@ -1,0 +1,110 @@
+//! The ring of a channel's last messages.
+//!
+//! The message of seq `s` stands at `s % capacity`, so the ring needs no position of its own: what is
+//! in it is said by the channel's `first` and `next`. Growing writes a new ring and links it by one
+//! store.
+
+use crate::cell::{Link, Ref, UNIT, Word};
+use crate::channel::Channel;
+use crate::message::Head;
+use crate::shard::Guard;
+
+/// A ring's head; its entries follow, one word each.
+///
+/// Concurrency: under the shard's lock alone. Crash: an entry is stored before `next` covers it.
+#[repr(C)]
+pub struct Ring {
+    link: Word,
+    capacity: Word,
+}
+
+const HEAD: usize = size_of::<Ring>();
+const _: () = assert!(HEAD == UNIT);
+
+/// Entries that a channel's first ring has.
+const SMALLEST: u32 = 2;
+
+impl<'z> Guard<'z> {
+    fn entry(&self, ring: Ref<Ring>, seq: u64) -> Option<&'z Link<Head>> {
+        let capacity = self.zone.at(ring)?.capacity.get().max(1);
+        let index = (seq % u64::from(capacity)) as usize;
+        let pair = self
+            .zone
+            .at::<[Link<Head>; 2]>(ring.forward(HEAD + index / 2 * UNIT))?;
+        Some(&pair[index % 2])
+    }
+
+    /// The buffered message of that seq.
+    pub(crate) fn message(&self, channel: &Channel, seq: u64) -> Option<Ref<Head>> {
+        self.entry(channel.ring.get()?, seq)?.get()
+    }
+
+    /// Makes room for one message more, of `limit` at most; `false` when there is no memory.
+    pub(crate) fn make_room(&self, channel: &Channel, limit: u32) -> bool {
+        let limit = limit.max(1);
+        while channel.len() >= u64::from(limit) {
+            self.drop_oldest(channel);
+        }
+        let len = channel.len() as u32;
+        let old = channel.ring.get();
+        let capacity = old
+            .and_then(|ring| self.zone.at(ring))
+            .map_or(0, |r| r.capacity.get());
+        if len < capacity {
+            return true;
+        }
+        let wanted = capacity
+            .saturating_mul(2)
+            .clamp(SMALLEST, limit.max(SMALLEST));
+        // Words come in pairs, as blocks do in units.
+        let bytes = HEAD + (wanted as usize).next_multiple_of(2) * size_of::<Link<Head>>();
+        let Some(new) = self.allocate(bytes).map(Ref::cast::<Ring>) else {
+            return false;
+        };
+        let Some(ring) = self.zone.at(new) else {
+            return false;
+        };
+        ring.capacity.set(wanted);
+        for seq in channel.first.get()..channel.next.get() {
+            if let Some(entry) = self.entry(new, seq) {
+                entry.set(self.message(channel, seq));
+            }
+        }
+        channel.ring.set(Some(new));
+        if let Some(old) = old {
+            self.free(old);
+        }
+        true
+    }
+
+    /// Links a message in as the channel's next, for which there is room; gives its seq.
+    pub(crate) fn append(&self, channel: &Channel, message: Ref<Head>) -> u64 {
+        let seq = channel.next.get();
+        if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
+            entry.set(Some(message));
+            channel.next.set(seq + 1);
+            self.shard.messages.add(1);
+        }
+        seq
+    }
+
+    /// Lets the oldest message go.
+    pub(crate) fn drop_oldest(&self, channel: &Channel) {
+        let first = channel.first.get();
+        if first >= channel.next.get() {
+            return;
+        }
+        let message = self.message(channel, first);
+        channel.first.set(first + 1);
+        if let Some(message) = message {
+            self.drop_message(message);
+        }
+    }
+
+    /// Lets all messages go; the seq goes on.
+    pub(crate) fn drop_all(&self, channel: &Channel) {
+        while channel.first.get() < channel.next.get() {
+            self.drop_oldest(channel);
+        }
+    }
+}

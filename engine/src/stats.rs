@@ -1,0 +1,89 @@
+//! Numbers to tell, and names to list.
+
+use crate::channel::CLOSED;
+use crate::shard::Shard;
+use crate::wake::WakeSet;
+use crate::zone::Zone;
+
+/// What a zone holds; taken without a lock, so the numbers are of about one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneStats {
+    /// Channels.
+    pub channels: u64,
+    /// Subscribers.
+    pub subscribers: u64,
+    /// Buffered messages; a broadcast counts in each channel.
+    pub messages: u64,
+    /// Pages of 4096 bytes.
+    pub pages: u64,
+    /// Pages that nothing uses.
+    pub pages_free: u64,
+    /// Messages that were let go to make room, since the zone was made.
+    pub evictions: u64,
+    /// Repairs after a worker died inside, since the zone was made.
+    pub repairs: u64,
+}
+
+/// Where a list of names goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScanCursor {
+    shard: usize,
+    bucket: usize,
+}
+
+impl Zone {
+    /// What the zone holds.
+    pub fn stats(&self) -> ZoneStats {
+        let header = self.header();
+        let sum = |of: fn(&Shard) -> u32| {
+            (0..self.shard_count())
+                .map(|index| u64::from(of(self.shard(index))))
+                .sum()
+        };
+        ZoneStats {
+            channels: sum(|shard| shard.channels.get()),
+            subscribers: sum(|shard| shard.subscribers.get()),
+            messages: sum(|shard| shard.messages.get()),
+            pages: u64::from(self.geometry().pages),
+            pages_free: u64::from(header.pool.free.get()),
+            evictions: header.evictions.get(),
+            repairs: header.repairs.get(),
+        }
+    }
+
+    /// Names about `budget` channels more; whether it came to the end. A channel that lives all the
+    /// while is named once. No lock is held while `each` runs.
+    pub fn scan(
+        &self,
+        cursor: &mut ScanCursor,
+        budget: usize,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        let buckets = self.geometry().buckets as usize;
+        let mut left = budget.max(1) * 8;
+        while cursor.shard < self.shard_count() {
+            let mut names: Vec<Vec<u8>> = Vec::new();
+            let guard = self.lock(cursor.shard, &mut WakeSet::default());
+            while cursor.bucket < buckets && left > 0 {
+                left -= 1;
+                for place in guard.chain(cursor.bucket) {
+                    left = left.saturating_sub(8);
+                    if self.at(place).is_some_and(|channel| !channel.is(CLOSED)) {
+                        names.push(guard.name(place).to_vec());
+                    }
+                }
+                cursor.bucket += 1;
+            }
+            drop(guard);
+            names.iter().for_each(|name| each(name));
+            if cursor.bucket < buckets {
+                return false;
+            }
+            *cursor = ScanCursor {
+                shard: cursor.shard + 1,
+                bucket: 0,
+            };
+        }
+        true
+    }
+}

@@ -1,0 +1,371 @@
+//! Workers that die inside: before each single store of each operation, and at random under load.
+
+#![cfg(feature = "fault-injection")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Ended, NOW, Random, World, fork, limits, wait};
+use icomet_engine::{
+    Limits, OnFull, Registry, ScanCursor, Stay, WORKER_SLOTS, WakeSet, WorkerId, fault,
+};
+
+/// A zone that has something of everything, so that operations have neighbours to disturb.
+fn populated() -> (World, WorkerId) {
+    let world = World::new(1 << 20);
+    let other = world.worker();
+    let mut wake = WakeSet::default();
+    for n in 0..12 {
+        for m in 0..=n {
+            world.publish(&format!("c{n}"), &format!("message {m}"));
+        }
+    }
+    for worker in [world.me, other] {
+        world.subscribe(worker, "c3", 0, Stay::Always).unwrap();
+        world.subscribe(worker, "c4", 0, Stay::Always).unwrap();
+        for shard in 0..world.zone.shard_count() {
+            world
+                .zone
+                .presence_log(worker, shard, &limits(), NOW)
+                .unwrap();
+        }
+    }
+    let mut job = world.zone.broadcast(world.me, b"to all", NOW).unwrap();
+    while !world
+        .zone
+        .broadcast_step(&mut job, 9, &limits(), NOW, &mut wake)
+    {}
+    world.zone.close(b"c4", &limits(), NOW, &mut wake);
+    (world, other)
+}
+
+type Operation = fn(&World, WorkerId);
+
+fn wake() -> WakeSet {
+    WakeSet::default()
+}
+
+const OPERATIONS: [(&str, Operation); 19] = [
+    ("publish to a known channel", |w, _| {
+        _ = w.publish("c3", "new")
+    }),
+    ("publish to a full ring", |w, _| _ = w.publish("c9", "new")),
+    ("publish that makes a channel", |w, _| {
+        _ = w.publish("fresh", "new")
+    }),
+    ("publish of many pages", |w, _| {
+        _ = w.publish("c5", &"x".repeat(20_000))
+    }),
+    ("publish that grows a ring", |w, _| {
+        let limits = Limits {
+            channel_buffer_size: 100,
+            ..limits()
+        };
+        for _ in 0..6 {
+            w.zone
+                .publish(b"c2", b"more", &limits, NOW, &mut wake())
+                .unwrap();
+        }
+    }),
+    ("sign", |w, _| {
+        w.zone
+            .sign(b"signed", 5000, [3; 16], &limits(), NOW, &mut wake())
+            .unwrap();
+        w.zone
+            .sign(b"c1", 5000, [3; 16], &limits(), NOW, &mut wake())
+            .unwrap();
+    }),
+    ("subscribe", |w, me| {
+        drop(w.subscribe(me, "c3", 0, Stay::Always))
+    }),
+    ("subscribe that makes a channel", |w, me| {
+        drop(w.subscribe(me, "late", 0, Stay::Always))
+    }),
+    ("subscribe and unsubscribe", |w, me| {
+        for name in ["c3", "c7", "late"] {
+            let (subscription, _) = w.subscribe(me, name, 0, Stay::Always).unwrap();
+            w.zone
+                .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
+        }
+    }),
+    ("clear", |w, _| _ = w.zone.clear(b"c10")),
+    ("close without subscribers", |w, _| {
+        w.zone.close(b"c6", &limits(), NOW, &mut wake());
+    }),
+    ("close with subscribers", |w, _| {
+        _ = w.zone.close(b"c3", &limits(), NOW, &mut wake())
+    }),
+    ("expiry of everything", |w, _| {
+        w.zone.expire(&limits(), NOW + 60_000, 1000, &mut wake());
+    }),
+    ("broadcast", |w, me| {
+        let mut job = w.zone.broadcast(me, b"again", NOW).unwrap();
+        while !w
+            .zone
+            .broadcast_step(&mut job, 3, &limits(), NOW, &mut wake())
+        {}
+    }),
+    ("walk of the dirty list", |w, me| {
+        let (subscription, _) = w.subscribe(me, "c8", 0, Stay::Always).unwrap();
+        w.publish("c8", "one");
+        let mut list = w.zone.take_dirty(me);
+        w.zone
+            .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
+        while list.next(&w.zone).is_some() {}
+    }),
+    ("presence log", |w, me| {
+        for shard in 0..w.zone.shard_count() {
+            w.zone.presence_log(me, shard, &limits(), NOW).unwrap();
+        }
+        w.publish("told", "x");
+    }),
+    ("detach", |w, me| {
+        w.subscribe(me, "c3", 0, Stay::Always).unwrap();
+        w.zone.detach(me, &limits(), NOW);
+    }),
+    ("eviction", |w, _| {
+        let limits = Limits {
+            on_full: OnFull::Evict,
+            ..limits()
+        };
+        let content = vec![b'x'; 60_000];
+        for n in 0..24 {
+            let name = format!("big {n}");
+            let _ = w
+                .zone
+                .publish(name.as_bytes(), &content, &limits, NOW, &mut wake());
+        }
+    }),
+    ("a list of names", |w, _| {
+        let mut cursor = ScanCursor::default();
+        while !w.zone.scan(&mut cursor, 3, &mut |_| {}) {}
+    }),
+];
+
+/// What must hold after a death, and that everything still works.
+fn check_after(world: &World, other: WorkerId, what: &str) {
+    world.reap();
+    if let Err(faults) = world.zone.verify() {
+        panic!("{what}:\n{}", faults.join("\n"));
+    }
+    // Survivors are not deaf: each still hears of its channel.
+    for worker in [world.me, other] {
+        let mut list = world.zone.take_dirty(worker);
+        while list.next(&world.zone).is_some() {}
+        if world.zone.take_resync(worker) {
+            let mut list = world.zone.take_dirty(worker);
+            while list.next(&world.zone).is_some() {}
+        }
+        assert!(!world.zone.has_dirty(worker), "{what}");
+    }
+    let subscribers = world
+        .zone
+        .channel(b"c3")
+        .map_or(0, |channel| channel.subscribers);
+    let mut wake = WakeSet::default();
+    world
+        .zone
+        .publish(b"c3", b"still here", &limits(), NOW, &mut wake)
+        .unwrap();
+    if subscribers > 0 {
+        assert_eq!(subscribers, 2, "{what}: the dead one's are taken off");
+        for worker in [world.me, other] {
+            assert!(
+                world.zone.take_dirty(worker).next(&world.zone).is_some(),
+                "{what}: deaf"
+            );
+        }
+    }
+    world
+        .zone
+        .expire(&limits(), NOW + 120_000, 10_000, &mut wake);
+    world.publish("after", "all is well");
+    if let Err(faults) = world.zone.verify() {
+        panic!("{what}, later:\n{}", faults.join("\n"));
+    }
+}
+
+#[test]
+fn a_death_before_any_store_leaves_a_whole_zone() {
+    let mut deaths = 0;
+    for (name, operation) in OPERATIONS {
+        for n in 0.. {
+            let (world, other) = populated();
+            let child = fork(|| {
+                let me = world.worker();
+                fault::arm(n);
+                operation(&world, me);
+                fault::disarm();
+            });
+            match wait(child) {
+                Ended::Killed => {
+                    deaths += 1;
+                    check_after(&world, other, &format!("{name}, killed before store {n}"));
+                }
+                Ended::Exit(code) => {
+                    assert_eq!(code, 0, "{name}");
+                    check_after(&world, other, name);
+                    break;
+                }
+            }
+            // Long operations repeat themselves: look at every store of the first few hundred.
+            assert!(n < 20_000, "{name} does not end");
+            if n > 400 && n % 7 != 0 {
+                continue;
+            }
+        }
+    }
+    assert!(deaths > 1000, "{deaths}");
+}
+
+#[test]
+fn a_death_inside_the_repair_is_repaired() {
+    for n in (0..4000).step_by(37) {
+        let (world, other) = populated();
+        let first = fork(|| {
+            world.worker();
+            fault::arm(60);
+            world.publish("c3", &"x".repeat(5000));
+            for m in 0..100 {
+                world.publish(&format!("fresh {m}"), "new");
+            }
+        });
+        assert_eq!(wait(first), Ended::Killed);
+        let second = fork(|| {
+            fault::arm(n);
+            let _ = world.zone.verify();
+            fault::disarm();
+        });
+        let ended = wait(second);
+        check_after(&world, other, &format!("repair, killed before store {n}"));
+        if ended != Ended::Killed {
+            return;
+        }
+    }
+}
+
+/// What a child does until it is killed.
+fn anything(world: &World, seed: u64) {
+    let me = world.worker();
+    let mut random = Random(seed | 1);
+    let mut held = Vec::new();
+    let limits = Limits {
+        on_full: OnFull::Evict,
+        channel_buffer_size: 8,
+        ..limits()
+    };
+    for tick in 0u64.. {
+        let now = NOW + tick;
+        let name = format!("c{}", random.below(40));
+        match random.below(12) {
+            0..=4 => {
+                let len = 1 << random.below(14);
+                let content = vec![b'a' + (len % 26) as u8; len as usize];
+                let published =
+                    world
+                        .zone
+                        .publish(name.as_bytes(), &content, &limits, now, &mut wake());
+                let _ = published;
+            }
+            5 | 6 => {
+                if let Ok((subscription, _)) = world.subscribe(me, &name, 0, Stay::Always) {
+                    held.extend(subscription.channel);
+                }
+            }
+            7 | 8 if !held.is_empty() => {
+                let channel = held.swap_remove(random.below(held.len() as u64) as usize);
+                world.zone.unsubscribe(me, channel, 1, &limits, now);
+            }
+            9 => {
+                let mut list = world.zone.take_dirty(me);
+                while let Some(channel) = list.next(&world.zone) {
+                    let reading = world.zone.reading(me);
+                    let mut found = Vec::new();
+                    reading.window(channel, 1, 8, &mut found);
+                    for message in found {
+                        let content = reading.message(message).content;
+                        let torn = content.iter().any(|byte| *byte != content[0]);
+                        assert!(!torn, "a message that was freed while it was read");
+                    }
+                }
+                world.zone.take_resync(me);
+            }
+            10 => {
+                world
+                    .zone
+                    .expire(&limits, now + random.below(40_000), 10, &mut wake());
+            }
+            _ => {
+                if random.below(8) == 0 {
+                    world.zone.close(name.as_bytes(), &limits, now, &mut wake());
+                } else if let Ok(mut job) = world.zone.broadcast(me, b"bbbbbbbb", now) {
+                    while !world
+                        .zone
+                        .broadcast_step(&mut job, 10, &limits, now, &mut wake())
+                    {
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thousand_random_deaths_leave_no_trace() {
+    let world = World::new(4 << 20);
+    let mut random = Random(42);
+    let mut deaths = 0;
+    let mut children: Vec<libc::pid_t> = Vec::new();
+    for round in 0..250 {
+        while children.len() < 4 {
+            let seed = random.next();
+            children.push(fork(|| anything(&world, seed)));
+        }
+        // Lets them run for a random while: how far they come is not asserted.
+        std::thread::sleep(Duration::from_micros(500 + random.below(4000)));
+        for _ in 0..4 {
+            let child = children.swap_remove(random.below(children.len() as u64) as usize);
+            // SAFETY: kills a child of ours.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            assert_eq!(wait(child), Ended::Killed, "a child ended by itself");
+            deaths += 1;
+        }
+        world.reap();
+        world.check();
+        let stats = world.zone.stats();
+        assert_eq!(stats.subscribers, 0, "round {round}: ghosts");
+    }
+    assert_eq!(deaths, 1000);
+    world
+        .zone
+        .expire(&limits(), NOW + 10_000_000, 1_000_000, &mut wake());
+    assert_eq!(world.zone.stats().channels, 0);
+    world.check();
+}
+
+#[test]
+fn slots_of_the_dead_are_claimed_again() {
+    let memory = common::Shared::new(Registry::SIZE);
+    // SAFETY: fresh shared memory that lives through the test.
+    let registry = unsafe { Registry::format(memory.base()) }.unwrap();
+    for _ in 0..3 {
+        let children: Vec<_> = (0..8)
+            .map(|_| {
+                fork(|| {
+                    registry.claim().unwrap();
+                })
+            })
+            .collect();
+        for child in children {
+            assert_eq!(wait(child), Ended::Exit(0));
+        }
+    }
+    let ids: Vec<_> = (0..WORKER_SLOTS)
+        .map(|_| registry.claim().unwrap())
+        .collect();
+    assert!(registry.claim().is_err());
+    assert!(ids.iter().any(|id| id.incarnation > 1));
+    ids.into_iter().for_each(|id| registry.release(id));
+}

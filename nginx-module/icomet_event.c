@@ -1,0 +1,119 @@
+/*
+ * Timers, posted events and the doorbell's connection.
+ */
+
+#include "icomet_shim.h"
+
+
+/* Events of a worker live as long as its cycle. A cancelable timer does not
+ * keep a gracefully exiting worker alive. */
+
+ngx_event_t *
+icomet_event_create(ngx_cycle_t *cycle, ngx_event_handler_pt handler,
+    ngx_uint_t cancelable)
+{
+    ngx_event_t       *ev;
+    ngx_connection_t  *c;
+
+    /* nginx's timer debugging reads ev->data as a connection. */
+    ev = ngx_pcalloc(cycle->pool, sizeof(ngx_event_t));
+    c = ngx_pcalloc(cycle->pool, sizeof(ngx_connection_t));
+    if (ev == NULL || c == NULL) {
+        return NULL;
+    }
+
+    c->fd = (ngx_socket_t) -1;
+    ev->data = c;
+    ev->handler = handler;
+    ev->log = cycle->log;
+    ev->cancelable = cancelable ? 1 : 0;
+
+    return ev;
+}
+
+
+void
+icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay)
+{
+    ngx_add_timer(ev, delay);
+}
+
+
+ngx_uint_t
+icomet_timer_is_set(ngx_event_t *ev)
+{
+    return ev->timer_set;
+}
+
+
+/* Runs the handler in the next turn of the loop, after new I/O was seen. */
+
+void
+icomet_post_next(ngx_event_t *ev)
+{
+    ngx_post_event(ev, &ngx_posted_next_events);
+}
+
+
+/*
+ * The eventfd in the loop.  Edge-triggered, so each ring is an event of its own
+ * and the counter needs no read (as nginx's own notify does on epoll).  "idle"
+ * makes nginx call the handler with c->close when a graceful shutdown starts;
+ * "channel" exempts the connection from the "open socket left" alert.
+ */
+
+ngx_connection_t *
+icomet_doorbell_open(ngx_cycle_t *cycle, int fd, ngx_event_handler_pt handler)
+{
+    ngx_connection_t  *c;
+
+    c = ngx_get_connection(fd, cycle->log);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    c->pool = cycle->pool;
+    c->recv = NULL;
+    c->idle = 1;
+    c->read->handler = handler;
+    c->read->log = cycle->log;
+    c->read->channel = 1;
+    c->write->channel = 1;
+    c->log = cycle->log;
+
+    if (ngx_add_event(c->read, NGX_READ_EVENT,
+                      (ngx_event_flags & NGX_USE_CLEAR_EVENT)
+                      ? NGX_CLEAR_EVENT : NGX_LEVEL_EVENT)
+        != NGX_OK)
+    {
+        ngx_free_connection(c);
+        return NULL;
+    }
+
+    return c;
+}
+
+
+ngx_uint_t
+icomet_connection_closing(ngx_connection_t *c)
+{
+    return c->close;
+}
+
+
+/* Without edge-triggered events the counter must be read, else it stays ready. */
+
+void
+icomet_doorbell_answer(ngx_connection_t *c)
+{
+    uint64_t  count;
+
+    if (ngx_event_flags & NGX_USE_CLEAR_EVENT) {
+        return;
+    }
+
+    if (read(c->fd, &count, sizeof(uint64_t)) == -1) {
+        ngx_log_debug0(NGX_LOG_DEBUG_EVENT, c->log, ngx_errno,
+                       "icomet doorbell was already read");
+    }
+}

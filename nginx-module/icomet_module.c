@@ -1,0 +1,195 @@
+/*
+ * The module and command tables, and the configuration calls that C alone has.
+ */
+
+#include "icomet_shim.h"
+
+/* Implemented in Rust: src/config/ and src/worker/life.rs. */
+char *icomet_set_hub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_sub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_pub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_channel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+void *icomet_create_main_conf(ngx_conf_t *cf);
+void *icomet_create_loc_conf(ngx_conf_t *cf);
+char *icomet_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+ngx_int_t icomet_preconfiguration(ngx_conf_t *cf);
+ngx_int_t icomet_postconfiguration(ngx_conf_t *cf);
+ngx_int_t icomet_init_module(ngx_cycle_t *cycle);
+ngx_int_t icomet_init_process(ngx_cycle_t *cycle);
+void icomet_exit_process(ngx_cycle_t *cycle);
+
+
+static ngx_command_t  ngx_http_icomet_commands[] = {
+
+    { ngx_string("icomet_hub"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      icomet_set_hub,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("icomet_sub"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      icomet_set_sub,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("icomet_pub"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      icomet_set_pub,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("icomet_channel"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      icomet_set_channel,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_icomet_module_ctx = {
+    icomet_preconfiguration,               /* preconfiguration */
+    icomet_postconfiguration,              /* postconfiguration */
+
+    icomet_create_main_conf,               /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    icomet_create_loc_conf,                /* create location configuration */
+    icomet_merge_loc_conf                  /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_icomet_module = {
+    NGX_MODULE_V1,
+    &ngx_http_icomet_module_ctx,           /* module context */
+    ngx_http_icomet_commands,              /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    icomet_init_module,                    /* init module */
+    icomet_init_process,                   /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    icomet_exit_process,                   /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+ngx_module_t *
+icomet_module(void)
+{
+    return &ngx_http_icomet_module;
+}
+
+
+void
+icomet_log(ngx_uint_t level, ngx_log_t *log, ngx_err_t err, const u_char *text,
+    size_t len)
+{
+    ngx_log_error(level, log, err, "icomet: %*s", len, text);
+}
+
+
+void
+icomet_conf_error(ngx_conf_t *cf, const u_char *text, size_t len)
+{
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%*s", len, text);
+}
+
+
+void *
+icomet_main_conf(ngx_conf_t *cf)
+{
+    return ngx_http_conf_get_module_main_conf(cf, ngx_http_icomet_module);
+}
+
+
+void *
+icomet_cycle_main_conf(ngx_cycle_t *cycle)
+{
+    /* The cycle that nginx starts with has no configuration yet. */
+    if (cycle->conf_ctx == NULL) {
+        return NULL;
+    }
+
+    return ngx_http_cycle_get_module_main_conf(cycle, ngx_http_icomet_module);
+}
+
+
+void
+icomet_set_content_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = handler;
+}
+
+
+/* An "if" or "limit_except" block within the location. */
+
+ngx_uint_t
+icomet_is_block_in_location(ngx_conf_t *cf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    return clcf->noname;
+}
+
+
+/* nginx takes the handler of a "limit_except" block from the block itself. */
+
+void
+icomet_set_limit_except_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->lmt_excpt && clcf->handler == NULL) {
+        clcf->handler = handler;
+    }
+}
+
+
+ngx_uint_t
+icomet_has_content_handler(ngx_conf_t *cf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    return clcf->handler != NULL;
+}
+
+
+/* The bytes must live as long as the request. */
+
+void
+icomet_variable_set(ngx_http_variable_value_t *v, const u_char *data,
+    size_t len)
+{
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+    v->len = len;
+    v->data = (u_char *) data;
+}
+
+
+void
+icomet_variable_missing(ngx_http_variable_value_t *v)
+{
+    v->not_found = 1;
+}

@@ -1,0 +1,224 @@
+/*
+ * A request's context, header fields, flags and body.
+ */
+
+#include "icomet_shim.h"
+
+extern ngx_module_t  ngx_http_icomet_module;
+
+
+void *
+icomet_request_ctx(ngx_http_request_t *r)
+{
+    return ngx_http_get_module_ctx(r, ngx_http_icomet_module);
+}
+
+
+void
+icomet_request_set_ctx(ngx_http_request_t *r, void *ctx)
+{
+    ngx_http_set_ctx(r, ctx, ngx_http_icomet_module);
+}
+
+
+void *
+icomet_request_loc_conf(ngx_http_request_t *r)
+{
+    return ngx_http_get_module_loc_conf(r, ngx_http_icomet_module);
+}
+
+
+ngx_uint_t
+icomet_request_is_main(ngx_http_request_t *r)
+{
+    return r == r->main;
+}
+
+
+/*
+ * A client that went away together with its request has used up the read event:
+ * the handlers set for the held request must see it (as ngx_http_upstream does).
+ */
+
+void
+icomet_request_hold(ngx_http_request_t *r)
+{
+    r->main->count++;
+
+    if (r->connection->read->ready) {
+        ngx_post_event(r->connection->read, &ngx_posted_events);
+    }
+}
+
+
+void
+icomet_request_no_keepalive(ngx_http_request_t *r)
+{
+    r->keepalive = 0;
+}
+
+
+ngx_str_t *
+icomet_request_header(ngx_http_request_t *r, const u_char *name, size_t len)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash != 0 && h[i].key.len == len
+                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+            {
+                return &h[i].value;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_table_elt_t *
+icomet_push_header(ngx_http_request_t *r, const ngx_str_t *key,
+    const ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    h->hash = 1;
+    h->key = *key;
+    h->value = *value;
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+
+    return h;
+}
+
+
+/* key and value must live as long as the request. */
+
+ngx_int_t
+icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
+    const ngx_str_t *value)
+{
+    return icomet_push_header(r, key, value) == NULL ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_int_t
+icomet_request_set_etag(ngx_http_request_t *r, const ngx_str_t *value)
+{
+    ngx_str_t         key = ngx_string("ETag");
+    ngx_table_elt_t  *h;
+
+    h = icomet_push_header(r, &key, value);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.etag = h;
+
+    return NGX_OK;
+}
+
+
+/*
+ * length < 0: not known yet, so nginx chunks or closes.  Push answers are never
+ * compressed (a deflate state costs 264 KB a stream and delays messages), and
+ * the ETag names a position in a channel, so it never makes a 304.
+ */
+
+void
+icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status, off_t length,
+    const ngx_str_t *type, const ngx_str_t *charset)
+{
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = length;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+    r->headers_out.charset = *charset;
+    r->disable_not_modified = 1;
+    r->allow_ranges = 0;
+#if (NGX_HTTP_GZIP)
+    r->gzip_tested = 1;
+    r->gzip_ok = 0;
+#endif
+}
+
+
+ngx_uint_t
+icomet_request_header_only(ngx_http_request_t *r)
+{
+    return r->header_only;
+}
+
+
+off_t
+icomet_request_body_length(ngx_http_request_t *r)
+{
+    off_t         length;
+    ngx_chain_t  *cl;
+
+    if (r->request_body == NULL) {
+        return 0;
+    }
+
+    length = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        length += ngx_buf_size(cl->buf);
+    }
+
+    return length;
+}
+
+
+/* Copies a body that was read whole, from memory and from its temporary file. */
+
+ngx_int_t
+icomet_request_body_copy(ngx_http_request_t *r, u_char *to, size_t size)
+{
+    size_t        n;
+    ssize_t       rc;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+        n = (size_t) ngx_buf_size(b);
+
+        if (n == 0) {
+            /* a chunked body ends in a buffer that has neither memory nor file */
+            continue;
+        }
+
+        if (n > size) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_buf_in_memory(b)) {
+            ngx_memcpy(to, b->pos, n);
+
+        } else {
+            rc = ngx_read_file(b->file, to, n, b->file_pos);
+
+            if (rc < 0 || (size_t) rc != n) {
+                return NGX_ERROR;
+            }
+        }
+
+        to += n;
+        size -= n;
+    }
+
+    return size == 0 ? NGX_OK : NGX_ERROR;
+}

@@ -1,0 +1,93 @@
+/*
+ * What nginx offers to C alone: bitfields, macros, inline functions, variadic
+ * functions, and the module and command tables.  Everything else is in Rust.
+ *
+ * Rust neither reads nor writes a bitfield of nginx's structures: their layout
+ * differs between versions and builds, and only the C compiler that sees the
+ * same headers as nginx gets it right.
+ */
+
+#ifndef ICOMET_SHIM_H
+#define ICOMET_SHIM_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+
+/* Named by Rust, because rustc hides the symbols that only C defines. */
+extern ngx_module_t  ngx_http_icomet_module;
+
+
+/* icomet_module.c: log and configuration messages (text is not NUL-terminated) */
+
+void icomet_log(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
+    const u_char *text, size_t len);
+void icomet_conf_error(ngx_conf_t *cf, const u_char *text, size_t len);
+void *icomet_main_conf(ngx_conf_t *cf);
+void icomet_set_content_handler(ngx_conf_t *cf, ngx_http_handler_pt handler);
+ngx_uint_t icomet_is_block_in_location(ngx_conf_t *cf);
+void icomet_set_limit_except_handler(ngx_conf_t *cf,
+    ngx_http_handler_pt handler);
+ngx_uint_t icomet_has_content_handler(ngx_conf_t *cf);
+ngx_module_t *icomet_module(void);
+void *icomet_cycle_main_conf(ngx_cycle_t *cycle);
+void icomet_variable_set(ngx_http_variable_value_t *v, const u_char *data,
+    size_t len);
+void icomet_variable_missing(ngx_http_variable_value_t *v);
+
+
+/* icomet_request.c: a request's context, header fields, flags and body */
+
+/* Where an answer's bytes stand while nginx sends them: one write at a time. */
+typedef struct {
+    ngx_buf_t    buf;
+    ngx_chain_t  link;
+} icomet_output_t;
+
+#define ICOMET_OUTPUT_FLUSH  1
+#define ICOMET_OUTPUT_LAST   2
+
+void *icomet_request_ctx(ngx_http_request_t *r);
+void icomet_request_set_ctx(ngx_http_request_t *r, void *ctx);
+void *icomet_request_loc_conf(ngx_http_request_t *r);
+ngx_uint_t icomet_request_is_main(ngx_http_request_t *r);
+void icomet_request_hold(ngx_http_request_t *r);
+void icomet_request_no_keepalive(ngx_http_request_t *r);
+ngx_str_t *icomet_request_header(ngx_http_request_t *r, const u_char *name,
+    size_t len);
+ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
+    const ngx_str_t *value);
+ngx_int_t icomet_request_set_etag(ngx_http_request_t *r, const ngx_str_t *value);
+void icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
+    off_t length, const ngx_str_t *type, const ngx_str_t *charset);
+ngx_uint_t icomet_request_header_only(ngx_http_request_t *r);
+off_t icomet_request_body_length(ngx_http_request_t *r);
+ngx_int_t icomet_request_body_copy(ngx_http_request_t *r, u_char *to,
+    size_t size);
+
+/* icomet_output.c: sending, and waiting until the client takes more */
+
+ngx_int_t icomet_output_send(ngx_http_request_t *r, icomet_output_t *output,
+    u_char *start, u_char *end, ngx_uint_t flags);
+ngx_uint_t icomet_output_pending(ngx_http_request_t *r);
+ngx_int_t icomet_output_wait(ngx_http_request_t *r);
+void icomet_output_done(ngx_http_request_t *r);
+ngx_uint_t icomet_output_timed_out(ngx_http_request_t *r);
+
+
+/* icomet_event.c: timers, posted events and the doorbell's connection */
+
+ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,
+    ngx_event_handler_pt handler, ngx_uint_t cancelable);
+void icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay);
+ngx_uint_t icomet_timer_is_set(ngx_event_t *ev);
+void icomet_post_next(ngx_event_t *ev);
+ngx_connection_t *icomet_doorbell_open(ngx_cycle_t *cycle, int fd,
+    ngx_event_handler_pt handler);
+void icomet_doorbell_answer(ngx_connection_t *c);
+ngx_uint_t icomet_connection_closing(ngx_connection_t *c);
+
+
+#endif /* ICOMET_SHIM_H */

@@ -1,0 +1,10 @@
+//! The configuration: hubs, locations, variables.
+//!
+//! The setters and callbacks here are named in the tables of `nginx-module/icomet_module.c`.
+
+pub mod hub;
+pub mod hub_block;
+pub mod location;
+pub mod main;
+pub mod variables;
+pub mod zone;

@@ -1,0 +1,66 @@
+//! A hub: one world of channels, with its limits and its shared-memory zone.
+
+use core::cell::Cell;
+
+use icomet_engine::{Limits, OnFull, Zone};
+
+/// The hub that exists without an `icomet_hub` of that name.
+pub const DEFAULT_HUB: &str = "main";
+
+/// Who may subscribe (`auth`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Everybody; a subscribe creates its channel.
+    None,
+    /// Who has the token that `sign` gave for the channel.
+    Token,
+}
+
+/// A hub of one configuration.
+///
+/// Limits belong to the configuration and may change over a reload; what the channels hold lives
+/// in the zone and goes on.
+#[derive(Debug)]
+pub struct Hub {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it was defined, as `file:line`; empty for the hub "main" that nobody defined.
+    pub place: String,
+    /// Size of its zone in bytes.
+    pub zone_size: u64,
+    /// Who may subscribe.
+    pub auth: Auth,
+    /// What the engine is told at each operation.
+    pub limits: Limits,
+    /// Idle time of a subscriber before a noop, in milliseconds.
+    pub polling_timeout: u64,
+    /// Set by the master when it has mapped the zone, before it forks.
+    pub zone: Cell<Option<Zone>>,
+}
+
+impl Hub {
+    /// A hub with iComet's own defaults (icomet.conf of 0.2.x) and a 256 MB zone.
+    pub fn with_defaults(name: &str, place: String) -> Hub {
+        Hub {
+            name: name.to_owned(),
+            place,
+            zone_size: 256 << 20,
+            auth: Auth::None,
+            limits: Limits {
+                max_channels: 1_000_000,
+                max_subscribers_per_channel: 16,
+                channel_buffer_size: 10,
+                channel_timeout: 30_000,
+                max_message_size: 1 << 20,
+                on_full: OnFull::Refuse,
+            },
+            polling_timeout: 30_000,
+            zone: Cell::new(None),
+        }
+    }
+
+    /// polling_timeout in whole seconds, as `sign` and `ping` tell it.
+    pub fn sub_timeout(&self) -> u64 {
+        self.polling_timeout.div_ceil(1000)
+    }
+}

@@ -1,0 +1,257 @@
+//! The directive `icomet_hub NAME { ... }`: its parameters, their ranges, and what is said of a
+//! mistake.
+
+use core::ffi::{c_char, c_void};
+use core::ptr;
+use std::rc::Rc;
+
+use icomet_engine::{OnFull, Zone};
+use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
+
+use super::hub::{Auth, Hub};
+use super::main::MainConf;
+use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
+use crate::ffi::guard::guarded;
+
+/// What may stand in the block; the names are those of icomet.conf where it has them.
+const PARAMETERS: [&str; 9] = [
+    "zone",
+    "auth",
+    "max_channels",
+    "max_subscribers_per_channel",
+    "channel_buffer_size",
+    "channel_timeout",
+    "polling_timeout",
+    "max_message_size",
+    "on_full",
+];
+
+/// nginx keeps a slab pool's bookkeeping in front of a zone; this much is added for it.
+const SLAB_OVERHEAD_SHIFT: u32 = 6;
+
+/// A hub under construction, and which parameters it was given.
+struct Block {
+    hub: Hub,
+    given: Vec<&'static str>,
+}
+
+/// Setter of `icomet_hub`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_hub(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    guarded("icomet_hub", CONF_ERROR, || {
+        // SAFETY: nginx passes its context, and the main configuration that we created.
+        let (Some(wrapped), Some(main)) =
+            (unsafe { (Conf::from_raw(cf), conf.cast::<MainConf>().as_ref()) })
+        else {
+            return CONF_ERROR;
+        };
+        let arguments = wrapped.arguments();
+        let name = match arguments.get(1).map(|name| check_name(name)) {
+            Some(Ok(name)) => name,
+            Some(Err(text)) => return wrapped.error(&text),
+            None => return CONF_ERROR,
+        };
+        if let Some(earlier) = main.hub(name) {
+            return wrapped.error(&format!(
+                "icomet_hub \"{name}\" is defined already in {}: give this one another name",
+                earlier.place
+            ));
+        }
+        let mut block = Block {
+            hub: Hub::with_defaults(name, wrapped.place()),
+            given: Vec::new(),
+        };
+        // SAFETY: as ngx_http_map_module does: the context is saved, given our handler for the
+        // block, and restored; `block` outlives the parse.
+        let parsed = unsafe {
+            let saved = *cf;
+            (*cf).handler = Some(parameter);
+            (*cf).handler_conf = (&raw mut block).cast();
+            let parsed = ngx_conf_parse(cf, ptr::null_mut());
+            *cf = saved;
+            parsed
+        };
+        if parsed != CONF_OK {
+            return parsed;
+        }
+        if let Err(text) = block.check() {
+            return wrapped.error(&text);
+        }
+        main.add_hub(Rc::new(block.hub));
+        CONF_OK
+    })
+}
+
+/// nginx calls it for each line of the block.
+unsafe extern "C" fn parameter(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    guarded("icomet_hub block", CONF_ERROR, || {
+        // SAFETY: nginx passes its context, and the handler_conf that icomet_set_hub set.
+        let (Some(cf), Some(block)) =
+            (unsafe { (Conf::from_raw(cf), conf.cast::<Block>().as_mut()) })
+        else {
+            return CONF_ERROR;
+        };
+        match block.set(&cf.arguments()) {
+            Ok(()) => CONF_OK,
+            Err(text) => cf.error(&text),
+        }
+    })
+}
+
+fn check_name(name: &'static [u8]) -> Result<&'static str, String> {
+    let valid = (1..=64).contains(&name.len())
+        && name
+            .iter()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-'));
+    match core::str::from_utf8(name) {
+        Ok(text) if valid => Ok(text),
+        _ => Err(format!(
+            "invalid hub name \"{}\": use 1 to 64 letters, digits, \"_\" and \"-\"",
+            String::from_utf8_lossy(name)
+        )),
+    }
+}
+
+impl Block {
+    fn set(&mut self, arguments: &[&'static [u8]]) -> Result<(), String> {
+        let shown = String::from_utf8_lossy(arguments.first().copied().unwrap_or_default());
+        let Some(name) = PARAMETERS.into_iter().find(|p| *p == shown) else {
+            return Err(format!(
+                "unknown parameter \"{shown}\" in icomet_hub: it takes {}",
+                PARAMETERS.join(", ")
+            ));
+        };
+        let [_, value] = arguments else {
+            return Err(format!(
+                "\"{name}\" takes one value, {} are given",
+                arguments.len().saturating_sub(1)
+            ));
+        };
+        if self.given.contains(&name) {
+            return Err(format!("\"{name}\" is duplicate"));
+        }
+        self.given.push(name);
+        let hub = &mut self.hub;
+        match name {
+            "zone" => hub.zone_size = size(name, value, Zone::MIN_SIZE, Zone::MAX_SIZE)?,
+            "auth" => {
+                hub.auth = choice(name, value, &[("none", Auth::None), ("token", Auth::Token)])?
+            }
+            "max_channels" => hub.limits.max_channels = number(name, value, 100_000_000)?,
+            "max_subscribers_per_channel" => {
+                hub.limits.max_subscribers_per_channel = small(number(name, value, 100_000_000)?);
+            }
+            "channel_buffer_size" => {
+                hub.limits.channel_buffer_size = small(number(name, value, 1_000_000)?);
+            }
+            "channel_timeout" => {
+                hub.limits.channel_timeout = time(name, value, 365 * 86400, "365d")?;
+            }
+            "polling_timeout" => hub.polling_timeout = time(name, value, 86400, "1d")?,
+            "max_message_size" => {
+                let size = size(name, value, 1, 256 << 20)?;
+                hub.limits.max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
+            }
+            _ => {
+                let choices = [("refuse", OnFull::Refuse), ("evict", OnFull::Evict)];
+                hub.limits.on_full = choice(name, value, &choices)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What can only be said of the whole block.
+    fn check(&self) -> Result<(), String> {
+        let hub = &self.hub;
+        let message = hub.limits.max_message_size as u64;
+        if self.given.contains(&"max_message_size") && message > hub.zone_size / 2 {
+            return Err(format!(
+                "max_message_size {message} does not fit into the zone of hub \"{}\" ({} bytes): \
+                 make it at most half of the zone, or the zone larger",
+                hub.name, hub.zone_size
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Hub {
+    /// The size to ask of nginx, so that the engine gets at least `zone_size` bytes of it.
+    pub fn segment_size(&self) -> u64 {
+        // One ngx_slab_page_t (24 bytes) a 4 KiB page, and the pool's header.
+        self.zone_size + (self.zone_size >> SLAB_OVERHEAD_SHIFT) + (64 << 10)
+    }
+}
+
+fn number(name: &str, value: &[u8], max: u64) -> Result<u64, String> {
+    let shown = String::from_utf8_lossy(value);
+    match shown.parse::<u64>() {
+        Ok(n) if (1..=max).contains(&n) && value[0] != b'+' => Ok(n),
+        _ => Err(format!(
+            "invalid {name} \"{shown}\": use a number from 1 to {max}"
+        )),
+    }
+}
+
+fn small(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn size(name: &str, value: &[u8], min: usize, max: usize) -> Result<u64, String> {
+    let shown = String::from_utf8_lossy(value);
+    let range = format!("use {} to {}", show_size(min), show_size(max));
+    match parse_size(value) {
+        Some(n) if n < min as u64 => Err(format!("{name} \"{shown}\" is too small: {range}")),
+        Some(n) if n > max as u64 => Err(format!("{name} \"{shown}\" is too large: {range}")),
+        Some(n) => Ok(n),
+        None => Err(format!(
+            "invalid {name} \"{shown}\": {range}, as in \"64m\""
+        )),
+    }
+}
+
+fn show_size(n: usize) -> String {
+    match n {
+        n if n >= 1 << 30 && n.is_multiple_of(1 << 30) => format!("{}g", n >> 30),
+        n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{}m", n >> 20),
+        n if n >= 1 << 10 && n.is_multiple_of(1 << 10) => format!("{}k", n >> 10),
+        n => n.to_string(),
+    }
+}
+
+fn time(name: &str, value: &[u8], max_seconds: u64, shown_max: &str) -> Result<u64, String> {
+    match parse_msec(value) {
+        Some(ms) if (1000..=max_seconds * 1000).contains(&ms) => Ok(ms),
+        _ => Err(format!(
+            "invalid {name} \"{}\": use a time from 1s to {shown_max}, as in \"30s\"",
+            String::from_utf8_lossy(value)
+        )),
+    }
+}
+
+fn choice<T: Copy>(name: &str, value: &[u8], choices: &[(&str, T)]) -> Result<T, String> {
+    if let Some((_, chosen)) = choices.iter().find(|(word, _)| word.as_bytes() == value) {
+        return Ok(*chosen);
+    }
+    let words: Vec<_> = choices
+        .iter()
+        .map(|(word, _)| format!("\"{word}\""))
+        .collect();
+    Err(format!(
+        "invalid {name} \"{}\": use {}",
+        String::from_utf8_lossy(value),
+        words.join(" or ")
+    ))
+}

@@ -1,0 +1,289 @@
+//! What a location holds: its side (subscribers or publishers), hub, endpoint and channel name.
+
+use core::cell::{Cell, OnceCell, RefCell};
+use core::ffi::{c_char, c_void};
+use core::ptr::{self, NonNull};
+use std::rc::Rc;
+
+use nginx_sys::{ngx_command_t, ngx_conf_t, ngx_http_complex_value_t};
+
+use super::hub::{DEFAULT_HUB, Hub};
+use super::main::{MainConf, Reference};
+use crate::endpoint::{self, Endpoint, Side};
+use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf};
+use crate::ffi::guard::guarded;
+use crate::ffi::shim;
+
+/// Where the channel's name comes from (`icomet_channel`).
+#[derive(Clone, Copy, Debug)]
+pub enum ChannelSource {
+    /// A parameter of the query or of a form body, percent-decoded: `$arg_NAME`.
+    Parameter(&'static str),
+    /// A value with variables, taken as it is.
+    Value(NonNull<ngx_http_complex_value_t>),
+}
+
+/// A location's configuration.
+#[derive(Default)]
+pub struct LocationConf {
+    side: Cell<Option<Side>>,
+    endpoint: Cell<Option<Endpoint>>,
+    hub: OnceCell<Rc<Hub>>,
+    /// The hub's name and the place of the directive, until the hub is resolved.
+    named: RefCell<(String, String)>,
+    channel: Cell<Option<ChannelSource>>,
+}
+
+impl LocationConf {
+    /// Whether subscribers or publishers are served here; `None` where neither directive stands.
+    pub fn side(&self) -> Option<Side> {
+        self.side.get()
+    }
+
+    /// The endpoint that the directive fixed, whatever the path says.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        self.endpoint.get()
+    }
+
+    /// The hub that is served here.
+    pub fn hub(&self) -> Option<&Rc<Hub>> {
+        self.hub.get()
+    }
+
+    /// Resolves the hub, once the whole configuration was read.
+    pub fn set_hub(&self, hub: Rc<Hub>) {
+        // A location is resolved once; a second hub could only be the same.
+        let _ = self.hub.set(hub);
+    }
+
+    /// From here on the location, which is this one, serves that side of that hub.
+    fn serve(
+        &self,
+        side: Side,
+        hub: String,
+        place: String,
+        main: &MainConf,
+        location: NonNull<LocationConf>,
+    ) {
+        self.side.set(Some(side));
+        *self.named.borrow_mut() = (hub.clone(), place.clone());
+        main.refer(Reference {
+            directive: side.directive(),
+            hub,
+            place,
+            location,
+        });
+    }
+
+    /// Where the channel's name comes from.
+    pub fn channel(&self) -> ChannelSource {
+        self.channel
+            .get()
+            .unwrap_or(ChannelSource::Parameter("cname"))
+    }
+}
+
+/// Creates a location's configuration.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    guarded("create location conf", ptr::null_mut(), || {
+        // SAFETY: nginx passes its context.
+        let conf = unsafe { Conf::from_raw(cf) };
+        let kept = conf.and_then(|conf| conf.keep(LocationConf::default()));
+        kept.map_or(ptr::null_mut(), |location| location.as_ptr().cast())
+    })
+}
+
+/// A location inherits `icomet_channel`. An `if` or `limit_except` block in a location is served as
+/// the location is; other locations inherit no content handler.
+///
+/// # Safety
+///
+/// Called by nginx with two configurations that [`icomet_create_loc_conf`] made.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_merge_loc_conf(
+    cf: *mut ngx_conf_t,
+    parent: *mut c_void,
+    child: *mut c_void,
+) -> *mut c_char {
+    guarded("merge location conf", CONF_ERROR, || {
+        // SAFETY: see the function; the main configuration is the one that we created.
+        let (Some(parent), Some(location), Some(main)) = (unsafe {
+            (
+                parent.cast::<LocationConf>().as_ref(),
+                NonNull::new(child.cast::<LocationConf>()),
+                shim::icomet_main_conf(cf).cast::<MainConf>().as_ref(),
+            )
+        }) else {
+            return CONF_ERROR;
+        };
+        // SAFETY: create_loc_conf made it, and nothing holds it mutably.
+        let child = unsafe { location.as_ref() };
+        if child.channel.get().is_none() {
+            child.channel.set(parent.channel.get());
+        }
+        // SAFETY: while nginx merges, cf leads to the child's configurations.
+        let is_block = unsafe { shim::icomet_is_block_in_location(cf) } != 0;
+        if let Some(side) = parent
+            .side
+            .get()
+            .filter(|_| is_block && child.side.get().is_none())
+        {
+            let (hub, place) = parent.named.borrow().clone();
+            child.endpoint.set(parent.endpoint.get());
+            child.serve(side, hub, place, main, location);
+            // SAFETY: as above; the handler has the signature of a content handler.
+            unsafe {
+                shim::icomet_set_limit_except_handler(cf, Some(endpoint::icomet_handler));
+            }
+        }
+        CONF_OK
+    })
+}
+
+/// Setter of `icomet_sub`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this location's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_sub(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: passed on as it came.
+    guarded("icomet_sub", CONF_ERROR, || unsafe {
+        set_side(cf, conf, Side::Front)
+    })
+}
+
+/// Setter of `icomet_pub`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this location's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_pub(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: passed on as it came.
+    guarded("icomet_pub", CONF_ERROR, || unsafe {
+        set_side(cf, conf, Side::Admin)
+    })
+}
+
+/// # Safety
+///
+/// `cf` and `conf` are what nginx passed to the setter.
+unsafe fn set_side(cf: *mut ngx_conf_t, conf: *mut c_void, side: Side) -> *mut c_char {
+    // SAFETY: see the function; the main configuration is the one that we created.
+    let (Some(wrapped), Some(location), Some(main)) = (unsafe {
+        (
+            Conf::from_raw(cf),
+            NonNull::new(conf.cast::<LocationConf>()),
+            shim::icomet_main_conf(cf).cast::<MainConf>().as_ref(),
+        )
+    }) else {
+        return CONF_ERROR;
+    };
+    // SAFETY: create_loc_conf made it, and nothing holds it mutably.
+    let this = unsafe { location.as_ref() };
+    let directive = side.directive();
+    if let Some(earlier) = this.side.get() {
+        return wrapped.error(&if earlier == side {
+            format!("\"{directive}\" is duplicate in this location")
+        } else {
+            format!(
+                "\"{directive}\" cannot stand in one location with \"{}\": give each a location \
+                 of its own",
+                earlier.directive()
+            )
+        });
+    }
+    // SAFETY: cf is valid.
+    if unsafe { shim::icomet_has_content_handler(cf) } != 0 {
+        return wrapped.error(&format!(
+            "\"{directive}\" cannot stand in one location with another directive that answers \
+             (proxy_pass, return's like): give it a location of its own"
+        ));
+    }
+    let arguments = wrapped.arguments();
+    let hub = arguments.get(1).map_or_else(
+        || DEFAULT_HUB.to_owned(),
+        |name| String::from_utf8_lossy(name).into_owned(),
+    );
+    if let Some(name) = arguments.get(2) {
+        match Endpoint::from_name(name).filter(|endpoint| endpoint.side() == side) {
+            Some(endpoint) => this.endpoint.set(Some(endpoint)),
+            None => {
+                return wrapped.error(&format!(
+                    "unknown endpoint \"{}\" in \"{directive}\": use one of {}",
+                    String::from_utf8_lossy(name),
+                    side.endpoints().join(", ")
+                ));
+            }
+        }
+    }
+    this.serve(side, hub, wrapped.place(), main, location);
+    // SAFETY: cf is valid; the handler has the signature of a content handler.
+    unsafe { shim::icomet_set_content_handler(cf, Some(endpoint::icomet_handler)) };
+    CONF_OK
+}
+
+/// Setter of `icomet_channel`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_channel(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    guarded("icomet_channel", CONF_ERROR, || {
+        // SAFETY: see the function.
+        let pair = unsafe { (Conf::from_raw(cf), conf.cast::<LocationConf>().as_ref()) };
+        let (Some(cf), Some(location)) = pair else {
+            return CONF_ERROR;
+        };
+        if location.channel.get().is_some() {
+            return cf.error("\"icomet_channel\" is duplicate");
+        }
+        let Some(text) = cf
+            .arguments()
+            .get(1)
+            .copied()
+            .filter(|text| !text.is_empty())
+        else {
+            return cf.error("\"icomet_channel\" is empty: give a value, as in \"$arg_cname\"");
+        };
+        let source = match parameter_name(text) {
+            Some(name) => ChannelSource::Parameter(name),
+            None => match cf.complex_value(text) {
+                Ok(value) => ChannelSource::Value(value),
+                Err(()) => return CONF_ERROR,
+            },
+        };
+        location.channel.set(Some(source));
+        CONF_OK
+    })
+}
+
+/// NAME of a value that is `$arg_NAME` and nothing else.
+fn parameter_name(text: &'static [u8]) -> Option<&'static str> {
+    let text = core::str::from_utf8(text).ok()?;
+    let name = text.strip_prefix("$arg_").or_else(|| {
+        text.strip_prefix("${arg_")
+            .and_then(|rest| rest.strip_suffix('}'))
+    })?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(plain)).then_some(name)
+}

@@ -1,0 +1,196 @@
+//! The configuration of the `http` block: its hubs, and who refers to them.
+
+use core::cell::RefCell;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+use std::rc::Rc;
+
+use nginx_sys::{ngx_conf_t, ngx_int_t};
+
+use super::hub::{DEFAULT_HUB, Hub};
+use super::location::LocationConf;
+use super::{variables, zone};
+use crate::endpoint::Endpoint;
+use crate::ffi::conf::Conf;
+use crate::ffi::guard::guarded;
+use crate::ffi::request::code;
+use crate::worker;
+
+/// A location that named a hub, which may be defined further down.
+pub struct Reference {
+    /// The directive that named it.
+    pub directive: &'static str,
+    /// The hub's name.
+    pub hub: String,
+    /// `file:line` of the directive.
+    pub place: String,
+    /// The location; it lives in the same configuration.
+    pub location: NonNull<LocationConf>,
+}
+
+/// What the `http` block holds for this module.
+#[derive(Default)]
+pub struct MainConf {
+    hubs: RefCell<Vec<Rc<Hub>>>,
+    references: RefCell<Vec<Reference>>,
+}
+
+impl MainConf {
+    /// The hub of that name.
+    pub fn hub(&self, name: &str) -> Option<Rc<Hub>> {
+        self.hubs
+            .borrow()
+            .iter()
+            .find(|hub| hub.name == name)
+            .cloned()
+    }
+
+    /// All hubs, in the order of their definition.
+    pub fn hubs(&self) -> Vec<Rc<Hub>> {
+        self.hubs.borrow().clone()
+    }
+
+    /// Adds a hub whose name is new.
+    pub fn add_hub(&self, hub: Rc<Hub>) {
+        self.hubs.borrow_mut().push(hub);
+    }
+
+    /// Notes that a location named a hub.
+    pub fn refer(&self, reference: Reference) {
+        self.references.borrow_mut().push(reference);
+    }
+
+    /// Gives each location its hub. `Err` says which hub is not there.
+    fn resolve(&self) -> Result<(), String> {
+        for reference in self.references.borrow().iter() {
+            let name = reference.hub.as_str();
+            if name == DEFAULT_HUB && self.hub(name).is_none() {
+                self.add_hub(Rc::new(Hub::with_defaults(name, String::new())));
+            }
+            let Some(hub) = self.hub(name) else {
+                return Err(self.unknown_hub(reference));
+            };
+            // SAFETY: the location's configuration lives in the same pool as this one, and only
+            // this thread reads configuration.
+            unsafe { reference.location.as_ref() }.set_hub(hub);
+        }
+        Ok(())
+    }
+
+    fn unknown_hub(&self, reference: &Reference) -> String {
+        let Reference {
+            directive,
+            hub,
+            place,
+            ..
+        } = reference;
+        if Endpoint::from_name(hub.as_bytes()).is_some() {
+            return format!(
+                "unknown hub \"{hub}\" in \"{directive}\" in {place}: the hub's name comes before \
+                 the endpoint, as in \"{directive} {DEFAULT_HUB} {hub};\""
+            );
+        }
+        let mut names: Vec<_> = self
+            .hubs
+            .borrow()
+            .iter()
+            .map(|hub| hub.name.clone())
+            .collect();
+        if !names.iter().any(|name| name == DEFAULT_HUB) {
+            names.push(DEFAULT_HUB.to_owned());
+        }
+        format!(
+            "unknown hub \"{hub}\" in \"{directive}\" in {place}: define it by \
+             \"icomet_hub {hub} {{ }}\" in the http block, or use one of: {}",
+            names.join(", ")
+        )
+    }
+}
+
+/// Creates the configuration of the `http` block.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    guarded("create main conf", ptr::null_mut(), || {
+        // SAFETY: nginx passes its context.
+        let conf = unsafe { Conf::from_raw(cf) };
+        let kept = conf.and_then(|conf| conf.keep(MainConf::default()));
+        kept.map_or(ptr::null_mut(), |main| main.as_ptr().cast())
+    })
+}
+
+/// Adds the variables before the configuration is read.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+    guarded("preconfiguration", code::ERROR, || {
+        // SAFETY: nginx passes its context.
+        match unsafe { Conf::from_raw(cf) }.map(variables::add) {
+            Some(Ok(())) => code::OK,
+            _ => code::ERROR,
+        }
+    })
+}
+
+/// Resolves hubs and asks nginx for their zones, after the configuration was read.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+    guarded("postconfiguration", code::ERROR, || {
+        // SAFETY: nginx passes its context, whose main configuration we created.
+        let (conf, main) = unsafe {
+            let main = crate::ffi::shim::icomet_main_conf(cf)
+                .cast::<MainConf>()
+                .as_ref();
+            (Conf::from_raw(cf), main)
+        };
+        let (Some(conf), Some(main)) = (conf, main) else {
+            return code::ERROR;
+        };
+        let zones = main
+            .resolve()
+            .and_then(|()| keeps_zones(main))
+            .and_then(|()| {
+                main.hubs()
+                    .into_iter()
+                    .try_for_each(|hub| zone::request(conf, hub))
+            });
+        match zones {
+            Ok(()) => code::OK,
+            Err(text) => {
+                conf.error(&text);
+                code::ERROR
+            }
+        }
+    })
+}
+
+/// Without worker processes a reload would take a zone away under the process that uses it.
+fn keeps_zones(main: &MainConf) -> Result<(), String> {
+    let used = worker::with(|worker| {
+        let hubs = worker.hubs.iter().map(|attached| Rc::clone(&attached.hub));
+        hubs.collect::<Vec<_>>()
+    });
+    for hub in used.unwrap_or_default() {
+        let stays = main
+            .hub(&hub.name)
+            .is_some_and(|new| new.zone_size == hub.zone_size);
+        if !stays {
+            return Err(format!(
+                "hub \"{}\" cannot go, or get another zone size, over a reload with \
+                 \"master_process off\": restart nginx",
+                hub.name
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! The variables `$icomet_hub`, `$icomet_channel`, `$icomet_transport` and `$icomet_seq`.
+//!
+//! They have a value once a request reached an icomet endpoint: in `access_log`, header filters and
+//! rules that run after it; before that they are empty ("-" in a log).
+
+use nginx_sys::{
+    ngx_http_add_variable, ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t,
+    ngx_uint_t,
+};
+
+use crate::context::Context;
+use crate::ffi::conf::Conf;
+use crate::ffi::guard::guarded;
+use crate::ffi::request::{Request, code};
+use crate::ffi::shim;
+
+/// nginx's NGX_HTTP_VAR_NOCACHEABLE (ngx_http_variables.h): the value changes while a request lives.
+const NOT_CACHEABLE: ngx_uint_t = 2;
+
+type Value = fn(&Context) -> Option<String>;
+
+const VARIABLES: [(&str, Value); 4] = [
+    ("icomet_hub", |context| Some(context.hub.name.clone())),
+    ("icomet_channel", |context| Some(context.channel())),
+    ("icomet_transport", |context| {
+        context.endpoint.get().map(|e| e.name().to_owned())
+    }),
+    ("icomet_seq", |context| {
+        context.seq.get().map(|seq| seq.to_string())
+    }),
+];
+
+/// Adds the variables to the configuration. `Err` when nginx refused one.
+pub fn add(cf: Conf) -> Result<(), ()> {
+    for (index, (name, _)) in VARIABLES.iter().enumerate() {
+        let mut name = ngx_str_t {
+            len: name.len(),
+            data: name.as_ptr().cast_mut(),
+        };
+        // SAFETY: the name is static and only read; nginx owns what it returns.
+        unsafe {
+            let variable = ngx_http_add_variable(cf.as_ptr(), &raw mut name, NOT_CACHEABLE);
+            if variable.is_null() {
+                return Err(());
+            }
+            (*variable).get_handler = Some(get);
+            (*variable).data = index;
+        }
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn get(
+    r: *mut ngx_http_request_t,
+    value: *mut ngx_http_variable_value_t,
+    index: usize,
+) -> ngx_int_t {
+    guarded("variable", code::ERROR, || {
+        // SAFETY: nginx passes a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let text = request
+            .as_ref()
+            .and_then(Request::context)
+            .and_then(|context| {
+                let (_, get) = VARIABLES.get(index)?;
+                get(context).filter(|text| !text.is_empty())
+            });
+        let kept = text.and_then(|text| request.and_then(|request| request.keep_text(&text)));
+        // SAFETY: value is nginx's own; the text lives in the request's pool.
+        unsafe {
+            match kept {
+                Some(text) => shim::icomet_variable_set(value, text.data, text.len),
+                None => shim::icomet_variable_missing(value),
+            }
+        }
+        code::OK
+    })
+}

@@ -1,0 +1,81 @@
+//! What a request of ours carries: for the log's variables, and to find what belongs to it.
+
+use core::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::config::hub::Hub;
+use crate::endpoint::Endpoint;
+use crate::ffi::output::Output;
+use crate::ffi::request::Request;
+use crate::worker::{broadcast, delivery, presence};
+
+/// What in the worker's tables refers to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nothing: the request is answered at once.
+    None,
+    /// A subscriber of a channel, by its index.
+    Subscriber(u32),
+    /// A listener of presence events, by hub and index.
+    Listener(usize, u32),
+    /// A broadcast on its way, by hub and index.
+    Broadcast(usize, u32),
+}
+
+/// The context of one request; it lives until nginx has logged and freed the request.
+pub struct Context {
+    /// The hub of the request's location.
+    pub hub: Rc<Hub>,
+    /// The endpoint, once it is known.
+    pub endpoint: Cell<Option<Endpoint>>,
+    /// The seq of the message published, or the next that the subscriber had not been sent.
+    pub seq: Cell<Option<u64>>,
+    /// Who is told when the request ends or can take more.
+    pub owner: Cell<Owner>,
+    /// The bytes under way to the client.
+    pub output: Output,
+    channel: RefCell<String>,
+}
+
+impl Context {
+    /// A context for a request to that hub.
+    pub fn new(hub: Rc<Hub>) -> Context {
+        Context {
+            hub,
+            endpoint: Cell::new(None),
+            seq: Cell::new(None),
+            owner: Cell::new(Owner::None),
+            output: Output::default(),
+            channel: RefCell::new(String::new()),
+        }
+    }
+
+    /// The channel's name; empty until it is known.
+    pub fn channel(&self) -> String {
+        self.channel.borrow().clone()
+    }
+
+    /// Notes the channel's name.
+    pub fn set_channel(&self, name: &str) {
+        name.clone_into(&mut self.channel.borrow_mut());
+    }
+
+    /// nginx frees the request: whoever refers to it forgets it.
+    pub fn close(&self) {
+        match self.owner.replace(Owner::None) {
+            Owner::None => {}
+            Owner::Subscriber(index) => delivery::gone(index),
+            Owner::Listener(hub, index) => presence::gone(hub, index),
+            Owner::Broadcast(hub, index) => broadcast::gone(hub, index),
+        }
+    }
+
+    /// The client has taken all that was sent to it.
+    pub fn drained(&self, _request: Request) {
+        match self.owner.get() {
+            Owner::Subscriber(index) => delivery::drained(index),
+            Owner::Listener(hub, index) => presence::drained(hub, index),
+            Owner::None | Owner::Broadcast(..) => {}
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The endpoints: what a location with `icomet_sub` or `icomet_pub` serves.
+
+pub mod admin;
+pub mod channels;
+pub mod front;
+pub mod input;
+pub mod publish;
+
+use std::rc::Rc;
+
+use nginx_sys::{ngx_http_request_t, ngx_int_t};
+
+use crate::answer::Answer;
+use crate::context::Context;
+use crate::ffi::guard::guarded;
+use crate::ffi::log;
+use crate::ffi::request::{Method, Request, code};
+
+/// Who a location serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Subscribers: open to the world (`icomet_sub`).
+    Front,
+    /// Publishers and administrators (`icomet_pub`).
+    Admin,
+}
+
+impl Side {
+    /// The directive that opens it.
+    pub fn directive(self) -> &'static str {
+        match self {
+            Side::Front => "icomet_sub",
+            Side::Admin => "icomet_pub",
+        }
+    }
+
+    /// Its endpoints.
+    pub fn endpoints(self) -> Vec<&'static str> {
+        ENDPOINTS
+            .iter()
+            .filter(|(_, e)| e.side() == self)
+            .map(|(name, _)| *name)
+            .collect()
+    }
+}
+
+/// One endpoint; its name is the last segment of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Long polling.
+    Sub,
+    /// Long polling, by its other name.
+    Poll,
+    /// Endless chunked JSON lines.
+    Stream,
+    /// Server-sent events.
+    Sse,
+    /// Forever iframe.
+    Iframe,
+    /// Tells the polling timeout.
+    Ping,
+    /// Publishes content that is JSON-escaped already.
+    Pub,
+    /// Publishes raw content.
+    Push,
+    /// Publishes to every channel.
+    Broadcast,
+    /// Makes a channel and its token.
+    Sign,
+    /// Closes a channel.
+    Close,
+    /// Drops a channel's buffered messages.
+    Clear,
+    /// Tells numbers of channels and subscribers.
+    Info,
+    /// Tells whether a channel lives.
+    Check,
+    /// Endless lines of channels coming and going.
+    Psub,
+}
+
+const ENDPOINTS: [(&str, Endpoint); 15] = [
+    ("sub", Endpoint::Sub),
+    ("poll", Endpoint::Poll),
+    ("stream", Endpoint::Stream),
+    ("sse", Endpoint::Sse),
+    ("iframe", Endpoint::Iframe),
+    ("ping", Endpoint::Ping),
+    ("pub", Endpoint::Pub),
+    ("push", Endpoint::Push),
+    ("broadcast", Endpoint::Broadcast),
+    ("sign", Endpoint::Sign),
+    ("close", Endpoint::Close),
+    ("clear", Endpoint::Clear),
+    ("info", Endpoint::Info),
+    ("check", Endpoint::Check),
+    ("psub", Endpoint::Psub),
+];
+
+impl Endpoint {
+    /// The endpoint of that name.
+    pub fn from_name(name: &[u8]) -> Option<Endpoint> {
+        ENDPOINTS
+            .iter()
+            .find(|(known, _)| known.as_bytes() == name)
+            .map(|(_, e)| *e)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        ENDPOINTS
+            .iter()
+            .find(|(_, e)| *e == self)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// Whose it is.
+    pub fn side(self) -> Side {
+        match self {
+            Endpoint::Sub
+            | Endpoint::Poll
+            | Endpoint::Stream
+            | Endpoint::Sse
+            | Endpoint::Iframe
+            | Endpoint::Ping => Side::Front,
+            _ => Side::Admin,
+        }
+    }
+}
+
+/// The content handler of a location with `icomet_sub` or `icomet_pub`.
+///
+/// # Safety
+///
+/// Called by nginx with a live request.
+pub unsafe extern "C" fn icomet_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    guarded("request", code::INTERNAL_ERROR, || {
+        // SAFETY: nginx passes a live request.
+        match unsafe { Request::from_raw(r) } {
+            Some(request) => serve(request),
+            None => code::ERROR,
+        }
+    })
+}
+
+fn serve(request: Request) -> ngx_int_t {
+    let Some((location, side)) = request.location().and_then(|l| Some((l, l.side()?))) else {
+        return code::DECLINED;
+    };
+    let Some(hub) = location.hub() else {
+        return code::INTERNAL_ERROR;
+    };
+    if !request.is_main() {
+        log::error(
+            "an icomet endpoint was asked by a subrequest, which cannot wait for messages; \
+             let the client ask it, or a back end by proxy_pass",
+        );
+        return code::INTERNAL_ERROR;
+    }
+    let Ok(context) = request.attach(Context::new(Rc::clone(hub))) else {
+        return code::INTERNAL_ERROR;
+    };
+    let segment = request
+        .uri()
+        .rsplit(|c| *c == b'/')
+        .next()
+        .unwrap_or_default();
+    let by_path = || Endpoint::from_name(segment).filter(|endpoint| endpoint.side() == side);
+    let Some(endpoint) = location.endpoint().or_else(by_path) else {
+        let rc = request.discard_body();
+        if rc != code::OK {
+            return rc;
+        }
+        let text = format!(
+            "no such endpoint: the path ends with one of {}",
+            side.endpoints().join(", ")
+        );
+        return Answer::error(404, "", &text).send(request, context);
+    };
+    context.endpoint.set(Some(endpoint));
+    match side {
+        Side::Front => front::serve(request, context, endpoint),
+        Side::Admin => admin::serve(request, context, endpoint),
+    }
+}
+
+/// What a method gets that the endpoint does not take.
+pub fn method_not_allowed(request: Request, context: &Context, allowed: &'static str) -> ngx_int_t {
+    let rc = request.discard_body();
+    if rc != code::OK {
+        return rc;
+    }
+    let text = format!("method not allowed: use {allowed}");
+    Answer::error(405, "", &text)
+        .header("Allow", allowed)
+        .send(request, context)
+}
+
+/// Whether a request's method is one of those.
+pub fn is_one_of(request: Request, methods: &[Method]) -> bool {
+    methods.contains(&request.method())
+}

@@ -1,0 +1,87 @@
+//! The admin side: publishers and administrators. Who they are is nginx's to say (`allow`, `deny`,
+//! `auth_basic`, ...).
+
+use icomet_protocol::params::Params;
+use nginx_sys::{ngx_http_request_t, ngx_int_t};
+
+use super::{Endpoint, channels, is_one_of, method_not_allowed, publish};
+use crate::answer::Answer;
+use crate::context::Context;
+use crate::ffi::guard::guarded;
+use crate::ffi::log;
+use crate::ffi::request::{Method, Request, code};
+
+/// The one kind of body that the old endpoints read (HTML standard, URL-encoded form data).
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
+/// Serves an admin-side endpoint.
+pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int_t {
+    if !is_one_of(request, &[Method::Get, Method::Post]) {
+        return method_not_allowed(request, context, "GET, POST");
+    }
+    if request.method() == Method::Post {
+        return request.read_body(icomet_on_body);
+    }
+    let rc = request.discard_body();
+    if rc != code::OK {
+        return rc;
+    }
+    respond(request, context, endpoint, None)
+}
+
+/// nginx calls it when the body has been read.
+unsafe extern "C" fn icomet_on_body(r: *mut ngx_http_request_t) {
+    guarded("request body", (), || {
+        // SAFETY: nginx passes the live request whose body it has read.
+        let Some(request) = (unsafe { Request::from_raw(r) }) else {
+            return;
+        };
+        let rc = with_body(&request);
+        request.finalize_in_handler(rc);
+    });
+}
+
+fn with_body(request: &Request) -> ngx_int_t {
+    let Some((context, endpoint)) = request.context().and_then(|c| Some((c, c.endpoint.get()?)))
+    else {
+        return code::INTERNAL_ERROR;
+    };
+    let Ok(body) = request.body() else {
+        log::error("the request's body cannot be read back from its temporary file");
+        return code::INTERNAL_ERROR;
+    };
+    let media_type = request.header("content-type").unwrap_or(FORM);
+    let media_type = media_type
+        .split(|c| *c == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    if !body.is_empty() && !media_type.eq_ignore_ascii_case(FORM) {
+        let text = "the body's content type must be application/x-www-form-urlencoded";
+        return Answer::error(415, "", text).send(*request, context);
+    }
+    respond(*request, context, endpoint, Some(&body))
+}
+
+fn respond(
+    request: Request,
+    context: &Context,
+    endpoint: Endpoint,
+    body: Option<&[u8]>,
+) -> ngx_int_t {
+    let params = Params::new(request.query(), body);
+    let answered = match endpoint {
+        Endpoint::Pub => publish::publish(&request, context, &params, true),
+        Endpoint::Push => publish::publish(&request, context, &params, false),
+        Endpoint::Broadcast => return publish::broadcast(request, context, &params),
+        Endpoint::Psub => return channels::psub(request, context),
+        Endpoint::Sign => channels::sign(&request, context, &params),
+        Endpoint::Close => channels::close(&request, context, &params),
+        Endpoint::Clear => channels::clear(&request, context, &params),
+        Endpoint::Check => channels::check(&request, context, &params),
+        _ => channels::info(&request, context, &params),
+    };
+    answered
+        .unwrap_or_else(|answer| answer)
+        .send(request, context)
+}

@@ -1,0 +1,225 @@
+//! The front side: subscribers.
+
+use icomet_engine::SubscribeError;
+use icomet_protocol::Callback;
+use icomet_protocol::frame::{self, Transport, iframe_head};
+use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::params::Params;
+use icomet_protocol::resume;
+use nginx_sys::ngx_int_t;
+
+use super::{Endpoint, input, is_one_of, method_not_allowed};
+use crate::answer::{Answer, send_head};
+use crate::context::{Context, Owner};
+use crate::ffi::output::{Frame, Sent};
+use crate::ffi::request::{Method, Request, code};
+use crate::ffi::{event, log};
+use crate::sink::{Sink, media_type};
+use crate::worker::delivery::farewell;
+use crate::worker::frames::single;
+use crate::worker::subscribe::{Ask, Outcome};
+use crate::worker::with;
+
+/// Serves a front-side endpoint.
+pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int_t {
+    if !is_one_of(request, &[Method::Get, Method::Head, Method::Options]) {
+        return method_not_allowed(request, context, "GET, HEAD, OPTIONS");
+    }
+    let rc = request.discard_body();
+    if rc != code::OK {
+        return rc;
+    }
+    if request.method() == Method::Options {
+        return preflight(request, context);
+    }
+    let answered = match endpoint {
+        Endpoint::Stream => subscribe(request, context, Transport::Stream),
+        Endpoint::Sse => subscribe(request, context, Transport::Sse),
+        Endpoint::Iframe => subscribe(request, context, Transport::Iframe),
+        Endpoint::Ping => ping(&request, context),
+        _ => subscribe(request, context, Transport::LongPoll),
+    };
+    answered.unwrap_or_else(|answer| answer.uncached().send(request, context))
+}
+
+/// What a browser asks before it lets a page of another origin subscribe (Fetch standard, CORS).
+fn preflight(request: Request, context: &Context) -> ngx_int_t {
+    Answer::new(204, "", Vec::new())
+        .header("Access-Control-Allow-Origin", "*")
+        .header("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+        .header(
+            "Access-Control-Allow-Headers",
+            "Last-Event-ID, Cache-Control, If-None-Match",
+        )
+        .header("Access-Control-Max-Age", "86400")
+        .send(request, context)
+}
+
+fn ping(request: &Request, context: &Context) -> Result<ngx_int_t, Answer> {
+    let params = Params::new(request.query(), None);
+    let callback = params
+        .callback()
+        .map_err(input::bad)?
+        .unwrap_or(Callback::DEFAULT);
+    let mut body = Vec::new();
+    frame::ping(&callback, context.hub.sub_timeout(), &mut body);
+    Ok(Answer::new(200, "text/javascript", body)
+        .uncached()
+        .send(*request, context))
+}
+
+fn subscribe(
+    request: Request,
+    context: &Context,
+    transport: Transport,
+) -> Result<ngx_int_t, Answer> {
+    let params = Params::new(request.query(), None);
+    let poll = transport == Transport::LongPoll;
+    let name = input::channel_name(&request, context, &params)?;
+    let (mut seq, mut epoch) = (
+        params.seq().map_err(input::bad)?,
+        params.epoch().map_err(input::bad)?,
+    );
+    let noop = params.noop().map_err(input::bad)?;
+    let wait = params.wait().map_err(input::bad)?.map(u64::from);
+    let callback = params.callback().map_err(input::bad)?.filter(|_| poll);
+    let token = params.token().unwrap_or_default();
+    let resumed = match transport {
+        Transport::Sse => request.header("last-event-id").and_then(resume::parse_id),
+        Transport::LongPoll => request
+            .header("if-none-match")
+            .and_then(resume::parse_if_none_match),
+        Transport::Stream | Transport::Iframe => None,
+    };
+    if let Some((known, last)) = resumed {
+        (seq, epoch) = (last.saturating_add(1), Some(known));
+    }
+    let jsonp = callback.is_some();
+    if request.method() == Method::Head {
+        return Ok(send_stream_head(request, transport, jsonp));
+    }
+    let message = |kind, seq, content| Message {
+        kind,
+        channel: &name,
+        seq,
+        content,
+    };
+    if event::exiting() {
+        let noop = single(
+            transport,
+            0,
+            &message(Kind::Noop, noop, b""),
+            callback.as_ref(),
+        );
+        let body = if poll { noop } else { farewell(transport) };
+        return Ok(whole(request, context, transport, jsonp, &body));
+    }
+    let outcome = with(|worker| {
+        let hub = worker.hub_index(&context.hub)?;
+        let ask = Ask {
+            hub,
+            name: &name,
+            seq,
+            epoch,
+            token: &token,
+            transport,
+            callback: callback.clone(),
+            noop,
+            wait,
+        };
+        Some(worker.subscribe(&ask, Sink::new(request)))
+    });
+    let Some(outcome) = outcome.flatten() else {
+        log::error("a subscriber came to a process that is no icomet worker");
+        return Ok(code::INTERNAL_ERROR);
+    };
+    let (kind, content): (u16, &[u8]) = match outcome {
+        Outcome::Answer(answer, next) => {
+            context.seq.set(Some(next));
+            return Ok(answer.send(request, context));
+        }
+        Outcome::Held(index, next, begin) => {
+            context.seq.set(Some(next));
+            return Ok(hold(request, context, transport, index, begin));
+        }
+        Outcome::Refused(SubscribeError::WrongToken) => (401, b"Token error"),
+        Outcome::Refused(SubscribeError::TooManyChannels) => (429, b"Too many channels"),
+        Outcome::Refused(SubscribeError::TooManySubscribers) => (429, b"Too many subscribers"),
+        Outcome::Refused(SubscribeError::ZoneFull) => return Err(zone_full(context, &name)),
+    };
+    let body = single(
+        transport,
+        0,
+        &message(Kind::Status(kind), 0, content),
+        callback.as_ref(),
+    );
+    Ok(whole(request, context, transport, jsonp, &body))
+}
+
+/// The answer to anything that found no memory in the zone.
+pub fn zone_full(context: &Context, name: &str) -> Answer {
+    log::zone_full(&context.hub.name);
+    Answer::error(507, name, "the zone of this hub is full")
+}
+
+/// An answer that ends at once, in the transport's framing.
+fn whole(
+    request: Request,
+    context: &Context,
+    transport: Transport,
+    jsonp: bool,
+    body: &[u8],
+) -> ngx_int_t {
+    let head = if transport == Transport::Iframe {
+        iframe_head()
+    } else {
+        b""
+    };
+    let body = [head, body].concat();
+    Answer::new(200, media_type(transport, jsonp), body)
+        .uncached()
+        .send(request, context)
+}
+
+fn send_stream_head(request: Request, transport: Transport, jsonp: bool) -> ngx_int_t {
+    let headers = [
+        ("Expires", b"0".to_vec()),
+        ("Cache-Control", b"no-cache".to_vec()),
+        ("Access-Control-Allow-Origin", b"*".to_vec()),
+        // Buffering proxies (nginx itself among them) pass each message on at once.
+        ("X-Accel-Buffering", b"no".to_vec()),
+    ];
+    send_head(request, 200, None, media_type(transport, jsonp), &headers)
+}
+
+/// The subscriber waits: its request is kept, and on an endless answer its head is sent.
+fn hold(
+    request: Request,
+    context: &Context,
+    transport: Transport,
+    index: u32,
+    begin: Frame,
+) -> ngx_int_t {
+    context.owner.set(Owner::Subscriber(index));
+    if transport == Transport::LongPoll {
+        request.hold();
+        return code::DONE;
+    }
+    let rc = send_stream_head(request, transport, false);
+    if rc == code::ERROR || rc > code::OK || request.is_header_only() {
+        context.close();
+        return rc;
+    }
+    // Sent before the request is held: a client that has gone already must not end the request under
+    // nginx, which is still in this handler.
+    let sent = context.output.send(request, begin, 0);
+    if sent == Sent::Broken {
+        context.close();
+        return code::ERROR;
+    }
+    request.hold();
+    if sent == Sent::Whole {
+        with(|worker| worker.begun(index));
+    }
+    code::DONE
+}

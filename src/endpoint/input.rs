@@ -1,0 +1,40 @@
+//! A request's parameters, and what is said of bad ones.
+
+use std::borrow::Cow;
+
+use icomet_protocol::params::{ParameterError, Params, check_channel_name};
+
+use crate::answer::Answer;
+use crate::config::location::ChannelSource;
+use crate::context::Context;
+use crate::ffi::request::Request;
+
+/// The channel's name, from where the location says it comes; noted for the log.
+pub fn channel_name<'a>(
+    request: &'a Request,
+    context: &Context,
+    params: &Params<'a>,
+) -> Result<Cow<'a, str>, Answer> {
+    let source = request
+        .location()
+        .map_or(ChannelSource::Parameter("cname"), |l| l.channel());
+    let name = match source {
+        ChannelSource::Parameter("cname") => params.channel_name().map_err(bad)?,
+        ChannelSource::Parameter(name) => match params.get(name).unwrap_or_default() {
+            Cow::Borrowed(name) => Cow::Borrowed(check_channel_name(name).map_err(bad)?),
+            Cow::Owned(name) => Cow::Owned(check_channel_name(&name).map_err(bad)?.to_owned()),
+        },
+        ChannelSource::Value(value) => {
+            let no_memory = || Answer::error(500, "", "the channel's name cannot be evaluated");
+            let name = request.evaluate(value).ok_or_else(no_memory)?;
+            Cow::Borrowed(check_channel_name(name).map_err(bad)?)
+        }
+    };
+    context.set_channel(&name);
+    Ok(name)
+}
+
+/// What a bad parameter gets.
+pub fn bad(error: ParameterError) -> Answer {
+    Answer::error(400, "", &error.to_string())
+}

@@ -1,0 +1,13 @@
+//! The layer that wraps nginx: the only place, with [`crate::config`]'s callbacks, where a raw
+//! pointer of nginx is touched.
+//!
+//! nginx runs each worker's event loop on one thread, and calls the module on that thread only;
+//! nothing here may be used from another.
+
+pub mod conf;
+pub mod event;
+pub mod guard;
+pub mod log;
+pub mod output;
+pub mod request;
+pub mod shim;

@@ -1,0 +1,70 @@
+//! Timers and posted events of a worker, its clock, and its state of exit.
+
+use core::ptr::{NonNull, addr_of};
+
+use nginx_sys::{ngx_current_msec, ngx_cycle_t, ngx_event_t, ngx_exiting, ngx_quit, ngx_terminate};
+
+use super::shim;
+
+/// The C signature of an event's handler.
+pub type Handler = unsafe extern "C" fn(*mut ngx_event_t);
+
+/// An event that lives as long as the worker's cycle.
+#[derive(Clone, Copy)]
+pub struct Event(NonNull<ngx_event_t>);
+
+impl Event {
+    /// Makes an event in the cycle's pool; `None` when memory is short.
+    ///
+    /// A cancelable event's timer does not keep a gracefully exiting worker alive.
+    ///
+    /// # Safety
+    ///
+    /// `cycle` is the cycle that the worker runs, and is not destroyed while the worker lives.
+    pub unsafe fn create(
+        cycle: *mut ngx_cycle_t,
+        handler: Handler,
+        cancelable: bool,
+    ) -> Option<Event> {
+        // SAFETY: the caller vouches for the cycle.
+        let event =
+            unsafe { shim::icomet_event_create(cycle, Some(handler), usize::from(cancelable)) };
+        NonNull::new(event).map(Event)
+    }
+
+    /// Runs the handler after `delay` milliseconds, instead of at an earlier set time.
+    pub fn set_timer(self, delay: u64) {
+        // SAFETY: the event is valid by construction; the worker's thread owns its timers.
+        unsafe { shim::icomet_timer_set(self.0.as_ptr(), delay as usize) }
+    }
+
+    /// Whether the timer is set.
+    pub fn has_timer(self) -> bool {
+        // SAFETY: as in set_timer.
+        unsafe { shim::icomet_timer_is_set(self.0.as_ptr()) != 0 }
+    }
+
+    /// Runs the handler in the next turn of the loop; posting twice is posting once.
+    pub fn post(self) {
+        // SAFETY: as in set_timer.
+        unsafe { shim::icomet_post_next(self.0.as_ptr()) }
+    }
+}
+
+/// Milliseconds of a clock that never jumps and is one for all processes, as nginx last read it in
+/// this turn of the loop (ngx_monotonic_time, ngx_times.c). A corrected time of day neither frees
+/// channels early nor keeps noops back.
+pub fn now() -> u64 {
+    // SAFETY: nginx writes it from this thread alone.
+    unsafe { addr_of!(ngx_current_msec).read() as u64 }
+}
+
+/// Whether this worker ends: gracefully or not.
+pub fn exiting() -> bool {
+    // SAFETY: plain flags that signal handlers and this thread write.
+    unsafe {
+        addr_of!(ngx_exiting).read_volatile() != 0
+            || addr_of!(ngx_quit).read_volatile() != 0
+            || addr_of!(ngx_terminate).read_volatile() != 0
+    }
+}

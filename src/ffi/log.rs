@@ -1,0 +1,79 @@
+//! Lines in nginx's error log.
+
+use core::cell::Cell;
+use core::ptr::addr_of;
+
+use nginx_sys::{
+    NGX_LOG_ALERT, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN, ngx_cycle, ngx_log_t,
+};
+
+use super::shim;
+
+fn write(level: u32, err: i32, text: &str) {
+    let log = cycle_log();
+    if log.is_null() {
+        return;
+    }
+    // SAFETY: the cycle's log is valid for the life of the process; the text is passed with its
+    // length and only read.
+    unsafe { shim::icomet_log(level as usize, log, err, text.as_ptr(), text.len()) }
+}
+
+/// The log of the running cycle; null before the first cycle exists.
+pub fn cycle_log() -> *mut ngx_log_t {
+    // SAFETY: nginx sets the global before it calls any module, and from this thread alone.
+    unsafe {
+        let cycle = *addr_of!(ngx_cycle);
+        if cycle.is_null() {
+            core::ptr::null_mut()
+        } else {
+            (*cycle).log
+        }
+    }
+}
+
+/// A fault of icomet's own that the operator should report.
+pub fn alert(text: &str) {
+    write(NGX_LOG_ALERT, 0, text);
+}
+
+/// Something failed and a client noticed it.
+pub fn error(text: &str) {
+    write(NGX_LOG_ERR, 0, text);
+}
+
+/// The same, with the operating system's error number.
+pub fn os_error(text: &str, err: &std::io::Error) {
+    write(NGX_LOG_ERR, err.raw_os_error().unwrap_or(0), text);
+}
+
+/// A hub's zone is full: said at most once a second by each worker, however often it happens.
+pub fn zone_full(hub: &str) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    let now = super::event::now();
+    if now.abs_diff(LAST.get()) < 1000 {
+        return;
+    }
+    LAST.set(now);
+    error(&format!(
+        "the zone of hub \"{hub}\" is full: make it larger (zone), keep less (channel_buffer_size, \
+         channel_timeout), or let old messages go (on_full evict)"
+    ));
+}
+
+/// Something the operator should change.
+pub fn warn(text: &str) {
+    write(NGX_LOG_WARN, 0, text);
+}
+
+/// Something the operator may want to know.
+pub fn notice(text: &str) {
+    write(NGX_LOG_NOTICE, 0, text);
+}
+
+/// What a client did.
+pub fn info(text: &str) {
+    write(NGX_LOG_INFO, 0, text);
+}

@@ -1,0 +1,329 @@
+//! One HTTP request of nginx.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use nginx_sys::{
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_OPTIONS, NGX_HTTP_POST, ngx_http_cleanup_add,
+    ngx_http_complex_value, ngx_http_complex_value_t, ngx_http_discard_request_body,
+    ngx_http_finalize_request, ngx_http_read_client_request_body, ngx_http_request_t,
+    ngx_http_run_posted_requests, ngx_http_send_header, ngx_http_test_reading, ngx_int_t,
+    ngx_pnalloc, ngx_pool_cleanup_add, ngx_str_t,
+};
+
+use super::conf::bytes;
+use super::shim;
+use crate::config::location::LocationConf;
+use crate::context::Context;
+
+/// nginx's return codes, as a handler gives them back (`ngx_core.h`).
+pub mod code {
+    use nginx_sys::{NGX_DECLINED, NGX_DONE, NGX_ERROR, NGX_OK, ngx_int_t};
+
+    /// Done, and well.
+    pub const OK: ngx_int_t = NGX_OK as ngx_int_t;
+    /// Failed; the connection is closed.
+    pub const ERROR: ngx_int_t = NGX_ERROR as ngx_int_t;
+    /// The request is answered later, or was finalized already.
+    pub const DONE: ngx_int_t = NGX_DONE as ngx_int_t;
+    /// Not ours.
+    pub const DECLINED: ngx_int_t = NGX_DECLINED as ngx_int_t;
+    /// A status nginx answers with its own page.
+    pub const INTERNAL_ERROR: ngx_int_t = 500;
+}
+
+/// The methods that some endpoint takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD
+    Head,
+    /// POST
+    Post,
+    /// OPTIONS
+    Options,
+    /// Any other.
+    Other,
+}
+
+/// A request that nginx has not freed yet.
+///
+/// A copy outlives the request only in the worker's tables, and is taken out of them by the
+/// request's own cleanup before nginx frees it (see [`Request::attach`]). That is what each
+/// `unsafe` block here relies on, besides the one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request(NonNull<ngx_http_request_t>);
+
+impl Request {
+    /// Wraps what nginx passed to a handler.
+    ///
+    /// # Safety
+    ///
+    /// `r` is a live request of this worker; see the type for how long.
+    pub unsafe fn from_raw(r: *mut ngx_http_request_t) -> Option<Request> {
+        NonNull::new(r).map(Request)
+    }
+
+    /// The pointer itself, for a call into nginx.
+    pub fn as_ptr(self) -> *mut ngx_http_request_t {
+        self.0.as_ptr()
+    }
+
+    /// The request's method.
+    pub fn method(self) -> Method {
+        // SAFETY: the request is live; `method` is no bitfield.
+        match unsafe { (*self.as_ptr()).method } as u32 {
+            NGX_HTTP_GET => Method::Get,
+            NGX_HTTP_HEAD => Method::Head,
+            NGX_HTTP_POST => Method::Post,
+            NGX_HTTP_OPTIONS => Method::Options,
+            _ => Method::Other,
+        }
+    }
+
+    /// The decoded path.
+    pub fn uri(&self) -> &[u8] {
+        // SAFETY: the request is live, and its strings live in its pool.
+        unsafe { bytes((*self.as_ptr()).uri) }
+    }
+
+    /// The query string, as it was sent.
+    pub fn query(&self) -> &[u8] {
+        // SAFETY: as in uri.
+        unsafe { bytes((*self.as_ptr()).args) }
+    }
+
+    /// The first header field of that name (lower or upper case), if it was sent.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        // SAFETY: the shim walks the live request's headers; the value lives in its pool.
+        unsafe {
+            let value = shim::icomet_request_header(self.as_ptr(), name.as_ptr(), name.len());
+            (!value.is_null()).then(|| bytes(*value))
+        }
+    }
+
+    /// The location's configuration of this module.
+    pub fn location(&self) -> Option<&LocationConf> {
+        // SAFETY: loc_conf of this module is what create_loc_conf made, and lives as long as the
+        // configuration that the request holds.
+        unsafe {
+            shim::icomet_request_loc_conf(self.as_ptr())
+                .cast::<LocationConf>()
+                .as_ref()
+        }
+    }
+
+    /// A subrequest's answer would stand inside another one's.
+    pub fn is_main(self) -> bool {
+        // SAFETY: the request is live.
+        unsafe { shim::icomet_request_is_main(self.as_ptr()) != 0 }
+    }
+
+    /// Evaluates a value with variables; `None` when nginx has no memory.
+    pub fn evaluate(&self, value: NonNull<ngx_http_complex_value_t>) -> Option<&[u8]> {
+        let mut out = ngx_str_t {
+            len: 0,
+            data: core::ptr::null_mut(),
+        };
+        // SAFETY: value was compiled with this configuration; the result lives in the pool.
+        unsafe {
+            let rc = ngx_http_complex_value(self.as_ptr(), value.as_ptr(), &raw mut out);
+            (rc == code::OK).then(|| bytes(out))
+        }
+    }
+
+    /// Gives the request its context; afterwards the worker is told when nginx frees the request.
+    /// `Err` when nginx has no memory.
+    pub fn attach(&self, context: Context) -> Result<&Context, ()> {
+        unsafe extern "C" fn closed(data: *mut c_void) {
+            // SAFETY: data is the context below, which the pool's cleanup drops later.
+            let context = unsafe { &*data.cast::<Context>() };
+            super::guard::guarded("request cleanup", (), || context.close());
+        }
+        unsafe extern "C" fn drop_context(data: *mut c_void) {
+            // SAFETY: data is the Box leaked below; nginx runs a pool's cleanup once.
+            drop(unsafe { Box::from_raw(data.cast::<Context>()) });
+        }
+        // SAFETY: both cleanups belong to this request; nginx runs the request's (which unlinks)
+        // before the log phase, and the pool's (which frees) after it.
+        unsafe {
+            let freed = ngx_pool_cleanup_add((*self.as_ptr()).pool, 0);
+            let unlinked = ngx_http_cleanup_add(self.as_ptr(), 0);
+            if freed.is_null() || unlinked.is_null() {
+                return Err(());
+            }
+            let context = Box::into_raw(Box::new(context));
+            (*freed).data = context.cast();
+            (*freed).handler = Some(drop_context);
+            (*unlinked).data = context.cast();
+            (*unlinked).handler = Some(closed);
+            shim::icomet_request_set_ctx(self.as_ptr(), context.cast());
+            Ok(&*context)
+        }
+    }
+
+    /// The context that [`Request::attach`] gave it.
+    pub fn context(&self) -> Option<&Context> {
+        // SAFETY: the module's ctx is only ever set by attach, and lives as long as the request.
+        unsafe {
+            shim::icomet_request_ctx(self.as_ptr())
+                .cast::<Context>()
+                .as_ref()
+        }
+    }
+
+    /// Copies bytes into the request's pool.
+    fn pool_copy(self, text: &[u8]) -> Option<ngx_str_t> {
+        if text.is_empty() {
+            return Some(ngx_str_t {
+                len: 0,
+                data: core::ptr::null_mut(),
+            });
+        }
+        // SAFETY: ngx_pnalloc gives text.len() fresh bytes or null.
+        unsafe {
+            let to = ngx_pnalloc((*self.as_ptr()).pool, text.len()).cast::<u8>();
+            if to.is_null() {
+                return None;
+            }
+            core::ptr::copy_nonoverlapping(text.as_ptr(), to, text.len());
+            Some(ngx_str_t {
+                len: text.len(),
+                data: to,
+            })
+        }
+    }
+
+    /// A text that lives as long as the request; `None` when nginx has no memory.
+    pub fn keep_text(self, text: &str) -> Option<ngx_str_t> {
+        self.pool_copy(text.as_bytes())
+    }
+
+    /// Adds a header field to the answer; the value is copied. `Err` when nginx has no memory.
+    pub fn add_header(self, name: &'static str, value: &[u8]) -> Result<(), ()> {
+        let value = self.pool_copy(value).ok_or(())?;
+        let key = static_str(name);
+        // SAFETY: the key is static, the value lives in the request's pool.
+        let rc = unsafe {
+            if name == "ETag" {
+                shim::icomet_request_set_etag(self.as_ptr(), &raw const value)
+            } else {
+                shim::icomet_request_add_header(self.as_ptr(), &raw const key, &raw const value)
+            }
+        };
+        if rc == code::OK { Ok(()) } else { Err(()) }
+    }
+
+    /// Sets status, length (`None`: not known yet) and content type of the answer, and that it is
+    /// neither compressed nor answered by a 304.
+    pub fn set_head(self, status: u16, length: Option<usize>, media_type: &'static str) {
+        let media_type = static_str(media_type);
+        let charset = if media_type.len == 0 {
+            static_str("")
+        } else {
+            static_str("utf-8")
+        };
+        let length = length.map_or(-1, |n| n as i64);
+        // SAFETY: both strings are static.
+        unsafe {
+            shim::icomet_request_set_head(
+                self.as_ptr(),
+                usize::from(status),
+                length,
+                &raw const media_type,
+                &raw const charset,
+            );
+        }
+    }
+
+    /// Sends the head through nginx's header filters.
+    pub fn send_head(self) -> ngx_int_t {
+        if super::event::exiting() {
+            // SAFETY: the request is live. A worker that ends keeps no connection.
+            unsafe { shim::icomet_request_no_keepalive(self.as_ptr()) }
+        }
+        // SAFETY: the request is live and its head was not sent.
+        unsafe { ngx_http_send_header(self.as_ptr()) }
+    }
+
+    /// Whether the answer has no body (HEAD, 204, 304).
+    pub fn is_header_only(self) -> bool {
+        // SAFETY: the request is live.
+        unsafe { shim::icomet_request_header_only(self.as_ptr()) != 0 }
+    }
+
+    /// Throws the request's body away.
+    pub fn discard_body(self) -> ngx_int_t {
+        // SAFETY: the request is live and its body was not read.
+        unsafe { ngx_http_discard_request_body(self.as_ptr()) }
+    }
+
+    /// Reads the body, then calls `then`; what it returns is for the content handler to return.
+    pub fn read_body(self, then: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
+        // SAFETY: the request is live and its body was not read.
+        let rc = unsafe { ngx_http_read_client_request_body(self.as_ptr(), Some(then)) };
+        if rc >= 300 { rc } else { code::DONE }
+    }
+
+    /// The body, after it was read; `Err` when the temporary file that holds it cannot be read.
+    pub fn body(self) -> Result<Vec<u8>, ()> {
+        // SAFETY: the shim writes exactly the body's length, or fails.
+        unsafe {
+            let length = shim::icomet_request_body_length(self.as_ptr());
+            let Ok(length) = usize::try_from(length) else {
+                return Err(());
+            };
+            let mut body = Vec::new();
+            if length == 0 {
+                return Ok(body);
+            }
+            body.try_reserve_exact(length).map_err(|_| ())?;
+            if shim::icomet_request_body_copy(self.as_ptr(), body.as_mut_ptr(), length) != code::OK
+            {
+                return Err(());
+            }
+            body.set_len(length);
+            Ok(body)
+        }
+    }
+
+    /// Keeps the request past the handler that got it; it then returns [`code::DONE`]. Until the
+    /// worker ends the answer, a client that goes away ends it.
+    pub fn hold(self) {
+        // SAFETY: the request is live; both handlers take it as their argument.
+        unsafe {
+            shim::icomet_request_hold(self.as_ptr());
+            (*self.as_ptr()).read_event_handler = Some(ngx_http_test_reading);
+            (*self.as_ptr()).write_event_handler = Some(super::output::icomet_on_writable);
+        }
+    }
+
+    /// Ends a request from within one of its own handlers, which nginx follows up itself; it must not
+    /// be touched afterwards.
+    ///
+    /// [`Request::finalize`] must not be used there: it may free the request under the handler's caller.
+    pub fn finalize_in_handler(self, rc: ngx_int_t) {
+        // SAFETY: the request is live, and its handler is being run.
+        unsafe { ngx_http_finalize_request(self.as_ptr(), rc) }
+    }
+
+    /// Ends a held request from another event than its own, or as the last thing in its own write
+    /// event; it must not be touched afterwards.
+    pub fn finalize(self, rc: ngx_int_t) {
+        // SAFETY: the request is live and held; its connection's structure outlives the call, and
+        // run_posted_requests looks first whether the connection was destroyed.
+        unsafe {
+            let connection = (*self.as_ptr()).connection;
+            ngx_http_finalize_request(self.as_ptr(), rc);
+            ngx_http_run_posted_requests(connection);
+        }
+    }
+}
+
+fn static_str(text: &'static str) -> ngx_str_t {
+    ngx_str_t {
+        len: text.len(),
+        data: text.as_ptr().cast_mut(),
+    }
+}

@@ -1,0 +1,141 @@
+//! A worker process: who is subscribed on it, and what it owes them.
+//!
+//! All state of a worker stands in one [`Worker`], reached by [`with`]. No call into nginx is made
+//! inside [`with`]: nginx may call back (a request's cleanup), and that must find the state whole.
+//! So each step takes out what is to be done, and does it afterwards.
+
+pub mod attached;
+pub mod broadcast;
+pub mod channel;
+pub mod delivery;
+pub mod doorbell;
+pub mod fanout;
+pub mod frames;
+pub mod housekeeping;
+pub mod idle;
+pub mod life;
+pub mod presence;
+pub mod shutdown;
+pub mod slab;
+pub mod subscribe;
+pub mod subscriber;
+pub mod wheel;
+
+use core::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use icomet_engine::{Registry, WakeSet, WorkerId};
+
+use crate::config::hub::Hub;
+use crate::ffi::event::{self, Event};
+use attached::AttachedHub;
+use doorbell::Doorbells;
+use slab::Slab;
+use subscriber::Subscriber;
+use wheel::Wheel;
+
+/// The state of this worker process.
+pub struct Worker {
+    /// Its place among all workers, of this generation and others.
+    pub id: WorkerId,
+    /// Who of them lives.
+    pub registry: Registry,
+    /// How they are woken.
+    pub doorbells: &'static Doorbells,
+    /// The hubs it serves; an index stays valid.
+    pub hubs: Vec<AttachedHub>,
+    /// All subscribers that are held here.
+    pub subscribers: Slab<Subscriber>,
+    /// Their idle times.
+    pub wheel: Wheel,
+    /// Subscribers that have more to be sent than one turn allowed.
+    pub resume: VecDeque<u32>,
+    /// Subscribers that heard nothing for too long; they are out of the wheel.
+    pub overdue: VecDeque<u32>,
+    /// Turns taken in the fan-out, so that its kinds of work take turns.
+    pub turns: usize,
+    /// Index of the hub whose turn it is in the fan-out.
+    pub turn_of: usize,
+    /// How far a graceful exit has come.
+    pub drain: Option<shutdown::Drain>,
+    /// Runs [`fanout::turn`].
+    pub fanout: Event,
+    /// Runs [`idle::tick`]; set only while somebody is held, so that an idle worker sleeps.
+    pub tick: Event,
+    /// Runs [`housekeeping::run`].
+    pub housekeeping: Event,
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+/// Works on this process's state; `None` in a process that serves nothing (master, cache manager),
+/// or when called from inside itself.
+pub fn with<R>(work: impl FnOnce(&mut Worker) -> R) -> Option<R> {
+    WORKER.with(|cell| cell.try_borrow_mut().ok()?.as_mut().map(work))
+}
+
+/// Makes this process a worker.
+fn install(worker: Worker) {
+    WORKER.with(|cell| *cell.borrow_mut() = Some(worker));
+}
+
+/// Ends this process's work.
+fn uninstall() -> Option<Worker> {
+    WORKER.with(|cell| cell.borrow_mut().take())
+}
+
+impl Worker {
+    /// The index of a hub on this worker, which is attached on first use (a reload without worker
+    /// processes brings new hubs to an old process).
+    pub fn hub_index(&mut self, hub: &Rc<Hub>) -> Option<usize> {
+        let known = self
+            .hubs
+            .iter()
+            .position(|attached| Rc::ptr_eq(&attached.hub, hub));
+        if known.is_some() {
+            return known;
+        }
+        let zone = hub.zone.get()?;
+        let same = self
+            .hubs
+            .iter_mut()
+            .position(|attached| attached.zone.is_same(&zone));
+        if let Some(index) = same {
+            self.hubs[index].hub = Rc::clone(hub);
+            return Some(index);
+        }
+        zone.attach(self.id, &hub.limits, event::now());
+        self.hubs.push(AttachedHub::new(Rc::clone(hub), zone));
+        Some(self.hubs.len() - 1)
+    }
+
+    /// Wakes the workers that an operation has made something for.
+    pub fn ring(&self, wake: &WakeSet) {
+        for slot in wake.iter() {
+            if slot == self.id.slot {
+                self.fanout.post();
+            } else {
+                self.doorbells.ring(slot);
+            }
+        }
+    }
+
+    /// Whether anything is held here that a timer must look after.
+    pub fn is_holding(&self) -> bool {
+        !self.subscribers.is_empty()
+            || self
+                .hubs
+                .iter()
+                .any(|hub| !hub.presence.is_empty() || !hub.broadcasts.is_empty())
+    }
+
+    /// Sets the tick's timer, if somebody is held and it is not set.
+    pub fn keep_ticking(&self) {
+        if self.is_holding() && !self.tick.has_timer() {
+            self.tick.set_timer(wheel::SLOT);
+        }
+    }
+}

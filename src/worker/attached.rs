@@ -1,0 +1,65 @@
+//! A hub as one worker serves it.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use icomet_engine::{ChannelRef, DirtyList, Zone};
+use rustc_hash::FxHashMap;
+
+use super::broadcast::BroadcastJob;
+use super::channel::LocalChannel;
+use super::fanout::Job;
+use super::presence::Presence;
+use super::slab::Slab;
+use crate::config::hub::Hub;
+
+/// A hub on this worker: the channels that have subscribers here, and the work on its way.
+pub struct AttachedHub {
+    /// Its configuration; the newest that this process knows.
+    pub hub: Rc<Hub>,
+    /// Its zone.
+    pub zone: Zone,
+    /// The channels with subscribers on this worker.
+    pub channels: Slab<LocalChannel>,
+    /// The same, by the engine's reference.
+    pub by_reference: FxHashMap<ChannelRef, u32>,
+    /// Channels that got something, taken from the zone and not looked at yet.
+    pub dirty: Option<DirtyList>,
+    /// Channels to look at although nothing says they got something.
+    pub to_look_at: VecDeque<u32>,
+    /// Fan-outs on their way, served in turn.
+    pub jobs: VecDeque<Job>,
+    /// Who listens to channels coming and going.
+    pub presence: Presence,
+    /// Broadcasts on their way.
+    pub broadcasts: Slab<BroadcastJob>,
+    /// What the zone had said of repairs when it was last logged.
+    pub repairs_logged: u64,
+}
+
+impl AttachedHub {
+    /// A hub that this worker has just attached to.
+    pub fn new(hub: Rc<Hub>, zone: Zone) -> AttachedHub {
+        AttachedHub {
+            hub,
+            zone,
+            channels: Slab::default(),
+            by_reference: FxHashMap::default(),
+            dirty: None,
+            to_look_at: VecDeque::new(),
+            jobs: VecDeque::new(),
+            presence: Presence::default(),
+            broadcasts: Slab::default(),
+            repairs_logged: 0,
+        }
+    }
+
+    /// Whether the fan-out has more to do.
+    pub fn has_work(&self) -> bool {
+        self.dirty.is_some()
+            || !self.to_look_at.is_empty()
+            || !self.jobs.is_empty()
+            || !self.broadcasts.is_empty()
+            || self.presence.has_work()
+    }
+}

@@ -1,0 +1,298 @@
+//! Fan-out: what was published is taken from the zone and handed to the subscribers of this worker,
+//! in slices, channel by channel in turn, so that one huge channel does not stall the others.
+
+use std::time::{Duration, Instant};
+
+use icomet_protocol::frame::Transport;
+
+use super::channel::place;
+use super::delivery::{self, Step, poll_answer};
+use super::frames::{self, Batch, Joined};
+use super::{Worker, with};
+use crate::ffi::event;
+use crate::ffi::guard::guarded;
+use crate::ffi::output::Frame;
+use crate::worker::broadcast;
+
+/// How long one turn goes on before nginx looks for I/O again.
+const TURN: Duration = Duration::from_millis(2);
+
+/// The clock is looked at once in so many steps.
+const STEPS_BETWEEN_LOOKS: u32 = 16;
+
+/// Subscribers that one channel serves before the next has its turn.
+const SLICE: u32 = 256;
+
+/// Channels whose fan-out is on its way at one time, at most.
+const JOBS: usize = 64;
+
+/// A fan-out of one channel's new messages to its subscribers here.
+pub struct Job {
+    channel: u32,
+    /// The cursor of those who wait; the frames begin there.
+    from: u64,
+    /// The seq of the first message in the frames (later than `from` when some were lost).
+    first: u64,
+    /// The cursor of those who were served.
+    next: u64,
+    /// The channel was closed: each subscriber is ended by itself.
+    closes: bool,
+    streams: [Option<Joined>; 4],
+    poll: Option<Frame>,
+    served: u32,
+}
+
+/// What one step of the fan-out asks for, once the worker's state is let go.
+enum Turn {
+    /// Nothing is left to do.
+    Idle,
+    /// Something was done.
+    Worked,
+    /// Serve a subscriber.
+    Serve(u32, Step),
+    /// A subscriber that needs frames of its own.
+    CatchUp(u32),
+    /// A listener of presence events can be sent more.
+    Listener(usize, u32),
+    /// A broadcast has reached every channel.
+    Broadcast(broadcast::Done),
+}
+
+/// Runs a turn of the fan-out; nginx calls it after a doorbell or a post.
+pub unsafe extern "C" fn icomet_on_fanout(_event: *mut nginx_sys::ngx_event_t) {
+    guarded("fan-out", (), turn);
+}
+
+fn turn() {
+    let start = Instant::now();
+    let mut steps = 0u32;
+    loop {
+        match with(Worker::next_turn).unwrap_or(Turn::Idle) {
+            Turn::Idle => return,
+            Turn::Worked => {}
+            Turn::Serve(index, step) => step.perform(index),
+            Turn::CatchUp(index) => delivery::catch_up(index),
+            Turn::Listener(hub, index) => super::presence::pump(hub, index),
+            Turn::Broadcast(done) => done.answer(),
+        }
+        steps += 1;
+        if steps.is_multiple_of(STEPS_BETWEEN_LOOKS) && start.elapsed() > TURN {
+            with(|worker| worker.fanout.post());
+            return;
+        }
+    }
+}
+
+impl Worker {
+    /// A subscriber did not take its frame whole.
+    pub fn mark_busy(&mut self, index: u32) {
+        if let Some(subscriber) = self.subscribers.get_mut(index) {
+            subscriber.busy = true;
+        }
+    }
+
+    /// Lets a subscriber catch up in a later turn.
+    pub fn resume_later(&mut self, index: u32) {
+        self.resume.push_back(index);
+        self.fanout.post();
+    }
+
+    /// Who waits for a turn of its own, and the hubs, by turns; no one holds another up.
+    fn next_turn(&mut self) -> Turn {
+        self.turns = self.turns.wrapping_add(1);
+        let alone = |worker: &mut Worker| match worker.resume.pop_front() {
+            Some(index) => Some(Turn::CatchUp(index)),
+            None => {
+                let index = worker.overdue.pop_front()?;
+                Some(Turn::Serve(index, worker.remind(index)))
+            }
+        };
+        if self.turns.is_multiple_of(2)
+            && let Some(turn) = alone(self)
+        {
+            return turn;
+        }
+        for _ in 0..self.hubs.len() {
+            let hub = self.turn_of % self.hubs.len();
+            self.turn_of = hub + 1;
+            let turn = self.turn_in(hub);
+            if !matches!(turn, Turn::Idle) {
+                return turn;
+            }
+        }
+        alone(self).unwrap_or(Turn::Idle)
+    }
+
+    fn turn_in(&mut self, hub: usize) -> Turn {
+        let attached = &mut self.hubs[hub];
+        if attached.jobs.len() < JOBS {
+            if attached.dirty.is_none() && attached.zone.has_dirty(self.id) {
+                if attached.zone.take_resync(self.id) {
+                    attached.to_look_at = (0..attached.channels.capacity()).collect();
+                    attached.presence.look_at_all();
+                }
+                attached.dirty = Some(attached.zone.take_dirty(self.id));
+            }
+            if let Some(list) = &mut attached.dirty {
+                match list.next(&attached.zone) {
+                    None => attached.dirty = None,
+                    Some(dirty) => {
+                        if let Some(&channel) = attached.by_reference.get(&dirty) {
+                            self.open_job(hub, channel);
+                        } else {
+                            attached.presence.look_at(dirty);
+                        }
+                    }
+                }
+                return Turn::Worked;
+            }
+            if let Some(channel) = attached.to_look_at.pop_front() {
+                self.open_job(hub, channel);
+                return Turn::Worked;
+            }
+        }
+        for kind in self.turns..self.turns + 3 {
+            let turn = match kind % 3 {
+                0 => self.turn_of_listeners(hub),
+                1 => self
+                    .step_broadcast(hub)
+                    .map(|done| done.map_or(Turn::Worked, Turn::Broadcast)),
+                _ => {
+                    let job = self.hubs[hub].jobs.pop_front();
+                    job.map(|job| self.step_job(hub, job))
+                }
+            };
+            if let Some(turn) = turn {
+                return turn;
+            }
+        }
+        Turn::Idle
+    }
+
+    fn turn_of_listeners(&mut self, hub: usize) -> Option<Turn> {
+        let attached = &mut self.hubs[hub];
+        let listener = attached.presence.next_listener(&attached.zone, self.id)?;
+        Some(Turn::Listener(hub, listener))
+    }
+
+    /// Begins to hand out what a channel got, if it got something.
+    fn open_job(&mut self, hub: usize, channel: u32) {
+        let attached = &mut self.hubs[hub];
+        let Some(local) = attached.channels.get_mut(channel) else {
+            return;
+        };
+        if local.sweeping {
+            local.again = true;
+            return;
+        }
+        let epoch = attached.zone.epoch();
+        let reading = attached.zone.reading(self.id);
+        let batch = Batch::read(&reading, local.reference, local.next, frames::SHARED);
+        if batch.is_empty() {
+            return;
+        }
+        let wanted = |transport: Transport| local.by_transport[place(transport)] > 0;
+        let mut streams = [const { None }; 4];
+        for transport in [Transport::Stream, Transport::Sse, Transport::Iframe] {
+            if wanted(transport) {
+                let joined = batch.stream(&reading, transport, epoch, &local.name);
+                streams[place(transport)] = Some(joined);
+            }
+        }
+        let poll = wanted(Transport::LongPoll)
+            .then(|| Frame::new(batch.poll(&reading, &local.name, None, false)));
+        let job = Job {
+            channel,
+            from: local.next,
+            first: batch.first,
+            next: batch.next,
+            closes: batch.closes(),
+            streams,
+            poll,
+            served: 0,
+        };
+        local.next = batch.next;
+        local.again = batch.next < batch.channel_next;
+        local.sweeping = true;
+        local.sweep = local.first();
+        attached.jobs.push_back(job);
+    }
+
+    /// Serves the next subscriber of a fan-out.
+    fn step_job(&mut self, hub: usize, mut job: Job) -> Turn {
+        let attached = &mut self.hubs[hub];
+        let Some(local) = attached.channels.get_mut(job.channel) else {
+            return Turn::Worked;
+        };
+        let index = local.sweep;
+        let Some(subscriber) = self.subscribers.get_mut(index) else {
+            self.end_job(hub, job.channel);
+            return Turn::Worked;
+        };
+        local.sweep = subscriber.next;
+        job.served += 1;
+        let turn = if subscriber.busy || (subscriber.cursor >= job.next && !job.closes) {
+            Turn::Worked
+        } else if job.closes {
+            Turn::CatchUp(index)
+        } else {
+            job.serve(self, index)
+        };
+        let jobs = &mut self.hubs[hub].jobs;
+        if job.served.is_multiple_of(SLICE) {
+            jobs.push_back(job);
+        } else {
+            jobs.push_front(job);
+        }
+        turn
+    }
+
+    fn end_job(&mut self, hub: usize, channel: u32) {
+        let attached = &mut self.hubs[hub];
+        let Some(local) = attached.channels.get_mut(channel) else {
+            return;
+        };
+        local.sweeping = false;
+        if local.count == 0 {
+            attached.channels.remove(channel);
+        } else if core::mem::take(&mut local.again) {
+            attached.to_look_at.push_back(channel);
+        }
+    }
+}
+
+impl Job {
+    fn serve(&self, worker: &mut Worker, index: u32) -> Turn {
+        let Some(subscriber) = worker.subscribers.get_mut(index) else {
+            return Turn::Worked;
+        };
+        let sink = subscriber.sink;
+        if subscriber.transport == Transport::LongPoll {
+            let Some(body) = &self.poll else {
+                return Turn::CatchUp(index);
+            };
+            if subscriber.cursor != self.from || subscriber.callback.is_some() {
+                return Turn::CatchUp(index);
+            }
+            let epoch = worker.hubs[subscriber.hub].zone.epoch();
+            let answer = poll_answer(epoch, self.next, false, Frame::clone(body));
+            sink.note_seq(self.next);
+            worker.remove_subscriber(index);
+            return Turn::Serve(index, Step::Answer(sink, answer));
+        }
+        let Some(joined) = &self.streams[place(subscriber.transport)] else {
+            return Turn::CatchUp(index);
+        };
+        let from = if subscriber.cursor == self.from {
+            0
+        } else if subscriber.cursor > self.first {
+            joined.start((subscriber.cursor - self.first) as usize)
+        } else {
+            return Turn::CatchUp(index);
+        };
+        subscriber.cursor = self.next;
+        subscriber.touch(event::now());
+        sink.note_seq(self.next);
+        Turn::Serve(index, Step::Send(sink, Frame::clone(&joined.bytes), from))
+    }
+}

@@ -1,0 +1,63 @@
+//! Once a second: channels that have expired, workers that have died, wake-ups that were lost with
+//! a worker that died before it rang.
+
+use icomet_engine::WakeSet;
+
+use super::{Worker, with};
+use crate::ffi::guard::guarded;
+use crate::ffi::{event, log};
+
+/// Milliseconds between two runs.
+pub const PERIOD: u64 = 1000;
+
+/// Channels that one run lets expire in a hub, at most; the rest follows soon.
+const CHANNELS: usize = 4096;
+
+/// Milliseconds until the next run when this one did not get through.
+const SOON: u64 = 10;
+
+/// nginx calls it when the housekeeping timer has run out.
+pub unsafe extern "C" fn icomet_on_housekeeping(_event: *mut nginx_sys::ngx_event_t) {
+    guarded("housekeeping", (), || {
+        let more = with(Worker::keep_house).unwrap_or(false);
+        with(|worker| {
+            worker
+                .housekeeping
+                .set_timer(if more { SOON } else { PERIOD })
+        });
+    });
+}
+
+impl Worker {
+    /// Does what is due; whether more is.
+    pub fn keep_house(&mut self) -> bool {
+        let now = event::now();
+        let mut wake = WakeSet::default();
+        let mut more = false;
+        for attached in &mut self.hubs {
+            let (zone, hub) = (&attached.zone, &attached.hub);
+            let reaped = zone.reap_dead(&self.registry, &hub.limits, now, &mut wake);
+            if reaped > 0 {
+                log::notice(&format!(
+                    "{reaped} worker(s) died; their subscribers were taken off hub \"{}\"",
+                    hub.name
+                ));
+            }
+            more |= zone.expire(&hub.limits, now, CHANNELS, &mut wake) >= CHANNELS;
+            let repairs = zone.stats().repairs;
+            if repairs > attached.repairs_logged {
+                log::warn(&format!(
+                    "hub \"{}\" was repaired {} time(s) after a worker died inside it",
+                    hub.name,
+                    repairs - attached.repairs_logged
+                ));
+                attached.repairs_logged = repairs;
+            }
+            if zone.has_dirty(self.id) || attached.has_work() {
+                self.fanout.post();
+            }
+        }
+        self.ring(&wake);
+        more
+    }
+}

@@ -1,0 +1,34 @@
+//! The tick: finds those who heard nothing for polling_timeout (the fan-out sends them their noops,
+//! in slices like everything), and makes the steps of a graceful exit. It runs only while somebody is held, and keeps an exiting worker alive until nobody is.
+
+use super::{presence, shutdown, wheel, with};
+use crate::ffi::event;
+use crate::ffi::guard::guarded;
+
+/// nginx calls it when the tick's timer has run out.
+pub unsafe extern "C" fn icomet_on_tick(_event: *mut nginx_sys::ngx_event_t) {
+    guarded("tick", (), tick);
+}
+
+fn tick() {
+    let now = event::now();
+    let due = with(|worker| worker.wheel.due(&mut worker.subscribers, now)).unwrap_or_default();
+    with(|worker| {
+        worker.overdue.extend(due);
+        if !worker.overdue.is_empty() {
+            worker.fanout.post();
+        }
+    });
+    presence::repeat(now);
+    shutdown::step();
+    with(|worker| {
+        if worker.is_holding() {
+            let delay = if worker.drain.is_some() {
+                shutdown::pause()
+            } else {
+                wheel::SLOT
+            };
+            worker.tick.set_timer(delay);
+        }
+    });
+}

@@ -1,0 +1,150 @@
+//! Life of a worker process: it claims a slot, attaches to the zones, works, and takes its leave.
+//!
+//! * `init_module` (master, before the first fork and at each reload): the pool of doorbells.
+//! * `init_process` (each worker; not the cache manager and loader, which nginx starts the same
+//!   way): slot, doorbell in the loop, hubs, housekeeping. Workers that died are cleaned up here,
+//!   because nginx starts a worker at once when one dies.
+//! * a graceful exit begins at the doorbell ([`super::shutdown`]), and ends when nobody is held.
+//! * `exit_process`: detach from the zones, give the slot back. A worker that is killed does not
+//!   come here: the kernel marks the slot's lock, and whoever looks next cleans up.
+
+use std::collections::VecDeque;
+
+use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, ngx_process};
+
+use super::attached::AttachedHub;
+use super::slab::Slab;
+use super::wheel::Wheel;
+use super::{Worker, doorbell, fanout, housekeeping, idle, install, uninstall};
+use crate::config::main::MainConf;
+use crate::ffi::event::{self, Event};
+use crate::ffi::guard::guarded;
+use crate::ffi::request::code;
+use crate::ffi::{log, shim};
+
+fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
+    // SAFETY: nginx passes the cycle that is being started, whose main configuration we created; it
+    // outlives the process's work with it.
+    unsafe {
+        shim::icomet_cycle_main_conf(cycle)
+            .cast::<MainConf>()
+            .as_ref()
+    }
+}
+
+/// Makes the doorbells before the first fork.
+///
+/// # Safety
+///
+/// Called by nginx with the new cycle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    guarded("init module", code::ERROR, || {
+        // A configuration without hubs costs nothing, and nginx -t needs none.
+        // SAFETY: a plain flag of nginx.
+        let testing = unsafe { nginx_sys::ngx_test_config != 0 };
+        if testing || main_conf(cycle).is_none_or(|main| main.hubs().is_empty()) {
+            return code::OK;
+        }
+        match doorbell::create() {
+            Ok(()) => code::OK,
+            Err(text) => {
+                log::alert(&text);
+                code::ERROR
+            }
+        }
+    })
+}
+
+/// Makes this process a worker.
+///
+/// # Safety
+///
+/// Called by nginx in a new process with its cycle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    guarded("init process", code::ERROR, || {
+        // SAFETY: a plain variable of nginx.
+        let process = unsafe { ngx_process } as u32;
+        if process != NGX_PROCESS_WORKER && process != NGX_PROCESS_SINGLE {
+            return code::OK;
+        }
+        let Some(main) = main_conf(cycle).filter(|main| !main.hubs().is_empty()) else {
+            return code::OK;
+        };
+        match start(cycle, main) {
+            Ok(()) => code::OK,
+            Err(text) => {
+                log::alert(&text);
+                code::ERROR
+            }
+        }
+    })
+}
+
+fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
+    let doorbells = doorbell::pool().ok_or("the doorbells were not made")?;
+    let registry = doorbells.registry();
+    let id = registry.claim().map_err(|e| {
+        format!("no slot for this worker: {e}; use fewer worker_processes or fewer reloads at once")
+    })?;
+    let short = || "no memory for this worker's events".to_owned();
+    let event = |handler, cancelable| {
+        // SAFETY: nginx runs this cycle as long as the process lives.
+        unsafe { Event::create(cycle, handler, cancelable) }.ok_or_else(short)
+    };
+    let mut worker = Worker {
+        id,
+        registry,
+        doorbells,
+        hubs: Vec::new(),
+        subscribers: Slab::default(),
+        wheel: Wheel::new(event::now()),
+        resume: VecDeque::new(),
+        overdue: VecDeque::new(),
+        turns: 0,
+        turn_of: 0,
+        drain: None,
+        fanout: event(fanout::icomet_on_fanout, true)?,
+        tick: event(idle::icomet_on_tick, false)?,
+        housekeeping: event(housekeeping::icomet_on_housekeeping, true)?,
+    };
+    let fd = doorbells
+        .descriptor(id.slot)
+        .ok_or("this worker's slot has no doorbell")?;
+    // SAFETY: the cycle is this process's; the descriptor stays open.
+    let bell = unsafe { shim::icomet_doorbell_open(cycle, fd, Some(doorbell::icomet_on_doorbell)) };
+    if bell.is_null() {
+        return Err("cannot watch this worker's doorbell: raise worker_connections".to_owned());
+    }
+    for hub in main.hubs() {
+        let zone = hub
+            .zone
+            .get()
+            .ok_or_else(|| format!("hub \"{}\" has no zone", hub.name))?;
+        zone.attach(id, &hub.limits, event::now());
+        worker.hubs.push(AttachedHub::new(hub, zone));
+    }
+    worker.keep_house();
+    worker.housekeeping.set_timer(housekeeping::PERIOD);
+    install(worker);
+    Ok(())
+}
+
+/// Takes this worker off the zones, and gives its slot back.
+///
+/// # Safety
+///
+/// Called by nginx when a process exits in order.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_exit_process(_cycle: *mut ngx_cycle_t) {
+    guarded("exit process", (), || {
+        let Some(worker) = uninstall() else { return };
+        for attached in &worker.hubs {
+            attached
+                .zone
+                .detach(worker.id, &attached.hub.limits, event::now());
+        }
+        worker.registry.release(worker.id);
+    });
+}

@@ -1,0 +1,169 @@
+//! A client subscribes: what it is answered at once, or that it waits here.
+
+use icomet_engine::{Authority, Limits, Request as EngineRequest, Stay, SubscribeError};
+use icomet_protocol::callback::Callback;
+use icomet_protocol::frame::{Transport, iframe_head};
+use icomet_protocol::message::{Kind, Message};
+
+use super::Worker;
+use super::channel::LocalChannel;
+use super::delivery::{poll_answer, room};
+use super::frames::{self, Batch};
+use super::subscriber::Subscriber;
+use super::wheel::Place;
+use crate::answer::Answer;
+use crate::config::hub::Auth;
+use crate::ffi::event;
+use crate::ffi::output::Frame;
+use crate::sink::Sink;
+
+/// What a client asks for.
+pub struct Ask<'a> {
+    /// Index of the hub on this worker.
+    pub hub: usize,
+    /// The channel's name.
+    pub name: &'a str,
+    /// The next seq that the client wants; 0: from now on.
+    pub seq: u64,
+    /// The zone's epoch that the client knows its seq from.
+    pub epoch: Option<u64>,
+    /// What it sent as its token.
+    pub token: &'a [u8],
+    /// How it is answered.
+    pub transport: Transport,
+    /// JSONP callback, on long polls.
+    pub callback: Option<Callback<'a>>,
+    /// Its noop counter.
+    pub noop: u64,
+    /// The longest time a long poll waits, in seconds, if it said so; 0: not at all.
+    pub wait: Option<u64>,
+}
+
+/// What becomes of it.
+pub enum Outcome {
+    /// The whole answer, and the seq the client asks for next; nobody waits.
+    Answer(Answer, u64),
+    /// It waits as this subscriber, for messages from that seq on; an endless answer begins with
+    /// these bytes.
+    Held(u32, u64, Frame),
+    /// It is refused.
+    Refused(SubscribeError),
+}
+
+impl Worker {
+    /// Subscribes; a subscriber that is held belongs to `sink`'s request from then on.
+    pub fn subscribe(&mut self, ask: &Ask<'_>, sink: Sink) -> Outcome {
+        let now = event::now();
+        let poll = ask.transport == Transport::LongPoll;
+        let Some(attached) = self.hubs.get_mut(ask.hub) else {
+            return Outcome::Refused(SubscribeError::ZoneFull);
+        };
+        let hub = std::rc::Rc::clone(&attached.hub);
+        let limits: &Limits = &hub.limits;
+        let request = EngineRequest {
+            name: ask.name.as_bytes(),
+            seq: ask.seq,
+            epoch: ask.epoch,
+            authority: match hub.auth {
+                Auth::None => Authority::Open,
+                Auth::Token => Authority::Token(ask.token),
+            },
+            stay: match (poll, ask.wait) {
+                (true, Some(0)) => Stay::Never,
+                (true, _) => Stay::UnlessReady,
+                (false, _) => Stay::Always,
+            },
+        };
+        let mut messages = Vec::new();
+        let mut wake = icomet_engine::WakeSet::default();
+        let epoch = attached.zone.epoch();
+        let reading = attached.zone.reading(self.id);
+        let subscription = match reading.subscribe(&request, limits, now, &mut messages, &mut wake)
+        {
+            Ok(subscription) => subscription,
+            Err(error) => {
+                drop(reading);
+                self.ring(&wake);
+                return Outcome::Refused(error);
+            }
+        };
+        let batch = Batch::of_subscription(&reading, &subscription, messages, room(ask.transport));
+        let begin = if subscription.told {
+            let message = Message {
+                kind: Kind::NextSeq,
+                channel: ask.name,
+                seq: batch.next,
+                content: b"",
+            };
+            frames::single(ask.transport, epoch, &message, ask.callback.as_ref())
+        } else if poll && (!batch.is_empty() || ask.wait == Some(0)) {
+            batch.poll(&reading, ask.name, ask.callback.as_ref(), true)
+        } else if batch.is_empty() || poll {
+            Vec::new()
+        } else {
+            batch
+                .stream(&reading, ask.transport, epoch, ask.name)
+                .bytes
+                .to_vec()
+        };
+        drop(reading);
+        let outcome = match subscription.channel {
+            None => {
+                let jsonp = ask.callback.is_some();
+                let answer = poll_answer(epoch, batch.next, jsonp, Frame::new(begin));
+                Outcome::Answer(answer, batch.next)
+            }
+            Some(reference) => {
+                let mut head = match ask.transport {
+                    Transport::Iframe => iframe_head().to_vec(),
+                    _ => Vec::new(),
+                };
+                head.extend_from_slice(&begin);
+                let channel = *attached.by_reference.entry(reference).or_insert_with(|| {
+                    let next = batch.channel_next;
+                    attached
+                        .channels
+                        .insert(LocalChannel::new(reference, ask.name, next))
+                });
+                let index = self.hold(ask, sink, channel, batch.next, hub.polling_timeout);
+                Outcome::Held(index, batch.next, Frame::new(head))
+            }
+        };
+        self.ring(&wake);
+        outcome
+    }
+
+    fn hold(&mut self, ask: &Ask<'_>, sink: Sink, channel: u32, cursor: u64, idle: u64) -> u32 {
+        let idle = match ask.wait {
+            Some(seconds) if ask.transport == Transport::LongPoll => idle.min(seconds * 1000),
+            _ => idle,
+        };
+        let poll = ask.transport == Transport::LongPoll;
+        let (previous, next) = Subscriber::UNLINKED;
+        let index = self.subscribers.insert(Subscriber {
+            sink,
+            hub: ask.hub,
+            channel,
+            transport: ask.transport,
+            // An endless answer is busy until its beginning is sent and it has caught up.
+            busy: !poll,
+            cursor,
+            noop: ask.noop,
+            callback: ask
+                .callback
+                .as_ref()
+                .map(|callback| callback.as_str().into()),
+            deadline: event::now() + idle,
+            idle,
+            wheel: Place::default(),
+            previous,
+            next,
+        });
+        if let Some(local) = self.hubs[ask.hub].channels.get_mut(channel) {
+            local.push(&mut self.subscribers, index);
+        }
+        self.wheel.insert(&mut self.subscribers, index);
+        self.keep_ticking();
+        index
+    }
+}

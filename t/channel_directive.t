@@ -1,0 +1,106 @@
+# icomet_channel: where the channel's name comes from.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IcometTest;
+use Test::Nginx::Socket 'no_plan';
+
+set_up();
+run_tests();
+
+__DATA__
+
+=== TEST 1: another parameter, from the query and from a form
+--- config
+    icomet_channel $arg_room;
+    location ~ ^/icomet/        { icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
+--- play
+same(get('/icomet-admin/push?room=channel1&cname=other&content=x'), qq({"type":"ok"}\n), 'GET');
+same(post('/icomet-admin/push', 'room=channel1&content=y'), qq({"type":"ok"}\n), 'POST');
+same(get('/icomet/sub?room=channel1&seq=1'), '[' . data('channel1', 1, 'x') . ',' . data('channel1', 2, 'y') . "]\n", 'sub');
+get('/icomet-admin/push?room=a%20b%2Bc+d&content=x');
+same(get('/icomet/sub?room=a%20b%2Bc+d&seq=1'), '[' . data('a b+c d', 1, 'x') . "]\n", 'it is decoded');
+errors('GET /icomet/sub?cname=channel1&seq=1', 400, qr/./);
+errors('GET /icomet/sub?room=&seq=1', 400, qr/./);
+
+
+
+=== TEST 2: a fixed name
+--- config
+    location ~ ^/news/          { icomet_channel channel2news; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
+--- play
+push_ok('channel2news', 'x');
+same(get('/news/sub?cname=other&seq=1'), '[' . data('channel2news', 1, 'x') . "]\n", 'whatever the query says');
+
+
+
+=== TEST 3: a part of the path, and more around it
+--- config
+    location ~ ^/rooms/(?<room>[^/]+)/events$ { icomet_channel room.$room; icomet_sub main sse; }
+    location ~ ^/rooms/([^/]+)/send$          { icomet_channel room.$1; icomet_pub main push; }
+    location ~ ^/icomet-admin/                { icomet_pub main; }
+--- play
+my $sse = conn()->request('GET', '/rooms/a%20b/events?seq=1');
+await_subscribers('room.a%20b', 1);
+same(post('/rooms/a%20b/send', 'content=hi'), qq({"type":"ok"}\n), 'send');
+matches($sse->event, qr/\ndata: \Q${\data('room.a b', 1, 'hi')}\E\n\n\z/, 'event');
+
+
+
+=== TEST 4: a map decides; an empty result is refused
+--- http_config
+    icomet_hub main { zone 16m; }
+    map $http_x_user $inbox { default ""; alice channel4alice; bob channel4bob; }
+--- config
+    location ~ ^/inbox/         { icomet_channel $inbox; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
+--- play
+push_ok("channel4$_", "for $_") for qw(alice bob);
+same(http('GET', '/inbox/sub?seq=1&cname=channel4bob', headers => ['X-User: alice'])->{text}, '[' . data('channel4alice', 1, 'for alice') . "]\n", 'alice');
+same(http('GET', '/inbox/sub?seq=1', headers => ['X-User: bob'])->{text}, '[' . data('channel4bob', 1, 'for bob') . "]\n", 'bob');
+errors('GET /inbox/sub?seq=1&cname=channel4bob', 400, qr/./);
+
+
+
+=== TEST 5: a name from elsewhere is checked like any other
+--- config
+    location ~ ^/h/             { icomet_channel $http_x_name; icomet_sub main; }
+--- play
+errors('GET /h/sub?seq=1', 400, qr/./, headers => ["X-Name: $_"]) for "a\tb", "\xff", 'x' x 257;
+same(http('GET', '/h/sub', headers => ['X-Name: ' . 'x' x 256])->{text}, data('x' x 256, 1, '', 'next_seq') . "\n", 'the longest');
+
+
+
+=== TEST 6: it is inherited, and can be set anew
+--- config
+    icomet_channel channel6outer;
+    location ~ ^/outer/ { icomet_sub main; }
+    location ~ ^/inner/ { icomet_channel $arg_cname; icomet_sub main; }
+    location ~ ^/nested/ { icomet_channel channel6nested; location ~ ^/nested/deep/ { icomet_sub main; } }
+    location ~ ^/icomet-admin/ { icomet_channel ${arg_cname}; icomet_pub main; }
+--- play
+push_ok("channel6$_", $_) for qw(outer inner nested);
+same(get('/outer/sub?seq=1'), '[' . data('channel6outer', 1, 'outer') . "]\n", 'from the server');
+same(get('/inner/sub?seq=1&cname=channel6inner'), '[' . data('channel6inner', 1, 'inner') . "]\n", 'its own');
+same(get('/nested/deep/sub?seq=1'), '[' . data('channel6nested', 1, 'nested') . "]\n", 'from the location around');
+
+
+
+=== TEST 7: in the http block
+--- http_config
+    icomet_hub main { zone 16m; }
+    icomet_channel channel7;
+--- config
+    location ~ ^/icomet/ { icomet_sub main; }
+--- play
+same(get('/icomet/sub'), data('channel7', 1, '', 'next_seq') . "\n", 'body');
+
+
+
+=== TEST 8: $arg_ within a longer value is taken as it stands
+--- config
+    location ~ ^/icomet/ { icomet_channel "user:$arg_u"; icomet_sub main; }
+--- play
+same(get('/icomet/sub?u=a%20b'), data('user:a%20b', 1, '', 'next_seq') . "\n", 'not decoded');

@@ -1,0 +1,155 @@
+//! The addresses of a hub, and its admin side as a back end uses it.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::http::{Connection, HttpError, Response, encode};
+use crate::wait::{until, within};
+
+/// A hub of a running nginx.
+#[derive(Debug, Clone, Copy)]
+pub struct HubAddress {
+    /// Where nginx listens.
+    pub address: SocketAddr,
+    /// The hub's name, which is its path too.
+    pub name: &'static str,
+}
+
+impl HubAddress {
+    /// A subscriber's URL without further parameters.
+    pub fn front(&self, endpoint: &str, channel: &str) -> String {
+        format!("/{}/{endpoint}?cname={}", self.name, encode(channel))
+    }
+
+    /// A back end's URL.
+    pub fn admin(&self, endpoint: &str) -> String {
+        format!("/{}-admin/{endpoint}", self.name)
+    }
+}
+
+/// A back end with one keepalive connection, renewed when it is cut.
+#[derive(Debug)]
+pub struct Admin {
+    hub: HubAddress,
+    connection: Option<Connection>,
+}
+
+impl Admin {
+    /// Connects at the first request.
+    pub fn new(hub: HubAddress) -> Self {
+        Self {
+            hub,
+            connection: None,
+        }
+    }
+
+    /// One exchange, tried once; after an error the next one uses a fresh connection.
+    pub async fn get(&mut self, target: &str) -> Result<Response, HttpError> {
+        let mut connection = self.take().await?;
+        connection.get(target, "").await?;
+        let response = connection.response().await?;
+        self.keep(connection, &response);
+        Ok(response)
+    }
+
+    /// One publish by POST, tried once: whether it was acknowledged, or how it failed.
+    pub async fn push(&mut self, channel: &str, content: &str) -> Result<(), HttpError> {
+        let form = format!("cname={}&content={}", encode(channel), encode(content));
+        let mut connection = self.take().await?;
+        connection.post(&self.hub.admin("push"), &form).await?;
+        let response = connection.response().await?;
+        self.keep(connection, &response);
+        if response.head.status == 200 && response.body == b"{\"type\":\"ok\"}\n" {
+            Ok(())
+        } else {
+            let text = format!("push: {} {:?}", response.head.status, response.text());
+            Err(HttpError::Malformed(text))
+        }
+    }
+
+    /// One broadcast, tried once, as with `push`.
+    pub async fn broadcast(&mut self, content: &str) -> Result<(), HttpError> {
+        let target = format!(
+            "{}?content={}",
+            self.hub.admin("broadcast"),
+            encode(content)
+        );
+        let response = self.get(&target).await?;
+        if response.head.status == 200 && response.body == b"ok\n" {
+            Ok(())
+        } else {
+            let text = format!("broadcast: {} {:?}", response.head.status, response.text());
+            Err(HttpError::Malformed(text))
+        }
+    }
+
+    /// Publishes, with a deadline and no second try.
+    pub async fn must_push(&mut self, channel: &str, content: &str) -> Result<()> {
+        within("push", self.push(channel, content)).await
+    }
+
+    /// A GET that may be repeated without harm; it is, when the connection is cut.
+    pub async fn ask(&mut self, target: &str) -> Result<Response> {
+        let mut last = None;
+        for _ in 0..20 {
+            match within(target, async { Ok::<_, HttpError>(self.get(target).await) }).await? {
+                Ok(response) => return Ok(response),
+                Err(HttpError::Cut(error)) => last = Some(error),
+                Err(error) => return Err(error).context(target.to_owned()),
+            }
+        }
+        bail!("{target}: cut 20 times: {last:?}")
+    }
+
+    /// The number of subscribers of a channel, or of the hub.
+    pub async fn subscribers(&mut self, channel: Option<&str>) -> Result<u64> {
+        let mut target = self.hub.admin("info");
+        if let Some(channel) = channel {
+            target = format!("{target}?cname={}", encode(channel));
+        }
+        let response = self.ask(&target).await?;
+        let value: Value = serde_json::from_slice(&response.body)
+            .with_context(|| format!("info: {:?}", response.text()))?;
+        value["subscribers"]
+            .as_u64()
+            .with_context(|| format!("info: {value}"))
+    }
+
+    /// Waits until `info` counts exactly so many subscribers.
+    pub async fn await_subscribers(&mut self, channel: Option<&str>, count: usize) -> Result<()> {
+        let cell = tokio::sync::Mutex::new(self);
+        until(&format!("{count} subscribers counted"), || async {
+            let now = cell.lock().await.subscribers(channel).await?;
+            Ok((now != count as u64).then(|| now.to_string()))
+        })
+        .await
+    }
+
+    /// Creates a channel and its token.
+    pub async fn sign(&mut self, channel: &str) -> Result<Value> {
+        let target = format!("{}?cname={}", self.hub.admin("sign"), encode(channel));
+        let response = self.ask(&target).await?;
+        ensure!(
+            response.head.status == 200,
+            "sign: {} {}",
+            response.head.status,
+            response.text()
+        );
+        serde_json::from_slice(&response.body).with_context(|| response.text())
+    }
+
+    async fn take(&mut self) -> Result<Connection, HttpError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => Ok(Connection::open(self.hub.address).await?),
+        }
+    }
+
+    fn keep(&mut self, connection: Connection, response: &Response) {
+        if response.head.header("connection") != Some("close") {
+            self.connection = Some(connection);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! A subscriber that resumes: it knows which seq is due next and refuses any other.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use tokio::time::sleep;
+
+use crate::feed::{Event, Feed, Transport, check_head};
+use crate::http::{Connection, HttpError};
+use crate::hub::HubAddress;
+use crate::message::Message;
+
+/// What happened next.
+#[derive(Debug)]
+pub enum Step {
+    /// A message that was due (data, broadcast), or one that says something (noop, next_seq, lost).
+    Message(Message),
+    /// SSE `retry:`; it is obeyed before the next connection.
+    Retry(u64),
+    /// The response ended politely.
+    Ended,
+    /// The connection failed; the worker that served it, if it is known.
+    Cut(Option<i32>, String),
+}
+
+#[derive(Debug)]
+enum Link {
+    Feed(Box<Feed>),
+    Poll(Box<Poll>),
+}
+
+#[derive(Debug)]
+struct Poll {
+    connection: Connection,
+    worker: Option<i32>,
+    asked: bool,
+    /// Whether a response has come on this connection: then a cut may be its idle end.
+    reused: bool,
+}
+
+/// A client of one channel.
+#[derive(Debug)]
+pub struct Subscriber {
+    hub: HubAddress,
+    /// The channel.
+    pub channel: String,
+    /// How it subscribes.
+    pub transport: Transport,
+    first: u64,
+    due: Option<u64>,
+    by_id: bool,
+    id: Option<String>,
+    noop: u64,
+    identify: bool,
+    tolerate_lost: bool,
+    /// How many messages `lost` told it of.
+    pub lost: u64,
+    /// How often it opened a connection.
+    pub connections: u64,
+    narrow: Option<u32>,
+    retry: Option<u64>,
+    failures: u32,
+    pending: VecDeque<Message>,
+    link: Option<Link>,
+}
+
+impl Subscriber {
+    /// A subscriber that wants messages from `seq` on (0: from now on).
+    pub fn new(hub: HubAddress, channel: &str, transport: Transport, seq: u64) -> Self {
+        Self {
+            hub,
+            channel: channel.to_owned(),
+            transport,
+            first: seq,
+            due: (seq > 0).then_some(seq),
+            by_id: false,
+            id: None,
+            noop: 0,
+            identify: false,
+            tolerate_lost: false,
+            lost: 0,
+            connections: 0,
+            narrow: None,
+            retry: None,
+            failures: 0,
+            pending: VecDeque::new(),
+            link: None,
+        }
+    }
+
+    /// Resumes by `Last-Event-ID` (SSE) or `If-None-Match` (long poll), with the URL unchanged, as
+    /// a browser does.
+    pub fn by_id(mut self, yes: bool) -> Self {
+        self.by_id = yes && matches!(self.transport, Transport::Sse | Transport::LongPoll);
+        self
+    }
+
+    /// Finds out which worker serves a long poll's connection before it polls.
+    pub fn identified(mut self) -> Self {
+        self.identify = true;
+        self
+    }
+
+    /// Takes `lost` for an answer (else it is a fault), and counts it.
+    pub fn tolerating_lost(mut self) -> Self {
+        self.tolerate_lost = true;
+        self
+    }
+
+    /// Reads through a receive buffer of about so many bytes.
+    pub fn narrow(mut self, bytes: u32) -> Self {
+        self.narrow = Some(bytes);
+        self
+    }
+
+    /// The seq it waits for, when it knows one.
+    pub fn due(&self) -> Option<u64> {
+        self.due
+    }
+
+    /// The worker that serves its open connection.
+    pub fn worker(&self) -> Option<i32> {
+        match &self.link {
+            Some(Link::Feed(feed)) => feed.worker,
+            Some(Link::Poll(poll)) => poll.worker,
+            None => None,
+        }
+    }
+
+    /// The open connection, for a client that misbehaves.
+    pub fn connection(&mut self) -> Option<&mut Connection> {
+        match &mut self.link {
+            Some(Link::Feed(feed)) => Some(&mut feed.connection),
+            Some(Link::Poll(poll)) => Some(&mut poll.connection),
+            None => None,
+        }
+    }
+
+    /// Opens the response (streams) or sends the poll, unless that is done already.
+    pub async fn open(&mut self) -> Result<(), HttpError> {
+        if self.link.is_none() {
+            self.link = Some(self.connect().await?);
+            self.connections += 1;
+        }
+        let to_ask = matches!(&self.link, Some(Link::Poll(poll)) if !poll.asked);
+        if to_ask && self.pending.is_empty() {
+            let (target, headers) = self.request();
+            if let Some(Link::Poll(poll)) = &mut self.link {
+                poll.asked = true;
+                poll.connection.get(&target, &headers).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Link, HttpError> {
+        let mut connection = match self.narrow {
+            Some(bytes) => Connection::open_narrow(self.hub.address, bytes).await?,
+            None => Connection::open(self.hub.address).await?,
+        };
+        if self.transport == Transport::LongPoll {
+            let mut worker = None;
+            if self.identify {
+                connection
+                    .get(&self.hub.front("ping", &self.channel), "")
+                    .await?;
+                worker = connection.response().await?.head.worker();
+            }
+            let poll = Poll {
+                connection,
+                worker,
+                asked: false,
+                reused: false,
+            };
+            return Ok(Link::Poll(Box::new(poll)));
+        }
+        let (target, headers) = self.request();
+        let feed = Feed::open(connection, self.transport, &target, &headers).await?;
+        Ok(Link::Feed(Box::new(feed)))
+    }
+
+    /// The target and the headers of the next subscribe request.
+    fn request(&self) -> (String, String) {
+        let (seq, headers) = match (self.by_id, &self.id) {
+            (true, Some(id)) if self.transport == Transport::Sse => {
+                (self.first, format!("Last-Event-ID: {id}\r\n"))
+            }
+            (true, Some(tag)) => (self.first, format!("If-None-Match: {tag}\r\n")),
+            _ => (self.due.unwrap_or(self.first), String::new()),
+        };
+        let front = self.hub.front(self.transport.endpoint(), &self.channel);
+        (format!("{front}&seq={seq}&noop={}", self.noop), headers)
+    }
+
+    /// What happens next; opens a connection when there is none. An error is a fault of the
+    /// server's: a message lost, repeated, out of order, or nonsense.
+    pub async fn next(&mut self) -> Result<Step> {
+        if let Some(message) = self.pending.pop_front() {
+            return self.account(message);
+        }
+        if self.link.is_none() {
+            if let Some(ms) = self.retry {
+                sleep(Duration::from_millis(ms)).await;
+                self.retry = None;
+            } else if self.failures > 0 {
+                let ms = fastrand::u64(2..10) << self.failures.min(5);
+                sleep(Duration::from_millis(ms)).await;
+            }
+        }
+        match self.advance().await {
+            Ok(step) => {
+                self.failures = 0;
+                Ok(step)
+            }
+            Err(HttpError::Cut(error)) => {
+                let worker = self.worker();
+                let idle = matches!(&self.link, Some(Link::Poll(poll)) if poll.reused);
+                self.link = None;
+                self.failures += 1;
+                let what = if idle {
+                    "between polls"
+                } else {
+                    "inside a response"
+                };
+                Ok(Step::Cut(
+                    worker,
+                    format!("{} cut {what}: {error}", self.name()),
+                ))
+            }
+            Err(error) => bail!("{}: {error}", self.name()),
+        }
+    }
+
+    /// Who it is, for error texts.
+    pub fn name(&self) -> String {
+        format!(
+            "{} subscriber of {} (due {:?}, connection {})",
+            self.transport.endpoint(),
+            self.channel,
+            self.due,
+            self.connections
+        )
+    }
+
+    async fn advance(&mut self) -> Result<Step, HttpError> {
+        self.open().await?;
+        let event = match &mut self.link {
+            Some(Link::Feed(feed)) => feed.next().await?,
+            Some(Link::Poll(poll)) => {
+                let response = poll.connection.response().await?;
+                check_head(&response.head, Transport::LongPoll)?;
+                poll.asked = false;
+                poll.reused = true;
+                poll.worker = response.head.worker();
+                let close = response.head.header("connection") == Some("close");
+                self.pending = Message::parse_batch(&response.body)
+                    .map_err(HttpError::Malformed)?
+                    .into();
+                if let Some(tag) = response.head.header("etag") {
+                    self.id = Some(tag.to_owned());
+                }
+                if close {
+                    self.link = None;
+                }
+                match self.pending.pop_front() {
+                    Some(message) => Event::Message(message),
+                    None => return Err(HttpError::Malformed("an empty batch".into())),
+                }
+            }
+            None => Event::End,
+        };
+        match event {
+            Event::Message(message) => self
+                .account(message)
+                .map_err(|error| HttpError::Malformed(format!("{error:#}"))),
+            Event::Retry(ms) => {
+                self.retry = Some(ms);
+                Ok(Step::Retry(ms))
+            }
+            Event::End => {
+                self.link = None;
+                Ok(Step::Ended)
+            }
+        }
+    }
+
+    /// Holds a message against what is due, and moves on.
+    fn account(&mut self, message: Message) -> Result<Step> {
+        ensure!(
+            message.cname == self.channel,
+            "a message of channel {:?}",
+            message.cname
+        );
+        match message.kind.as_str() {
+            "data" | "broadcast" => {
+                let due = self.due.unwrap_or(message.seq);
+                ensure!(
+                    message.seq == due,
+                    "seq {} came, {due} was due",
+                    message.seq
+                );
+                self.due = Some(message.seq + 1);
+            }
+            "next_seq" => {
+                let due = self.due.unwrap_or(message.seq);
+                ensure!(
+                    message.seq == due,
+                    "next_seq {} came, {due} was due",
+                    message.seq
+                );
+                self.due = Some(message.seq);
+            }
+            "noop" => {
+                ensure!(
+                    message.seq == self.noop,
+                    "noop {} came, the counter was {}",
+                    message.seq,
+                    self.noop
+                );
+                self.noop += 1;
+            }
+            "lost" if self.tolerate_lost => {
+                let count: u64 = message.content.parse()?;
+                let due = self.due.unwrap_or(message.seq);
+                ensure!(
+                    count > 0 && due + count == message.seq,
+                    "lost {count} before {} came, {due} was due",
+                    message.seq
+                );
+                self.lost += count;
+                self.due = Some(message.seq);
+            }
+            kind => bail!("{kind} came, seq {} {:?}", message.seq, message.content),
+        }
+        if message.id.is_some() {
+            self.id = message.id.clone();
+        }
+        Ok(Step::Message(message))
+    }
+}

@@ -1,0 +1,98 @@
+# make run starts the chat demo, make test checks everything; make help lists the rest.
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+CARGO   ?= cargo
+RELEASE := $(CARGO_TARGET_DIR)/release
+NGINX   := $(RELEASE)/nginx-objs/nginx
+MODULE  := $(RELEASE)/libngx_http_icomet_module.so
+
+export PORT ?= 8080
+
+.DEFAULT_GOAL := help
+
+# The steps share target/ and the machine: one after the other, also under make -j.
+.NOTPARALLEL:
+
+.PHONY: help
+help:
+	@echo 'make run           install what is missing, build, serve the chat demo on PORT (8080)'
+	@echo 'make test          install what is missing, then every check below'
+	@echo
+	@echo 'make build         the module and the nginx it was built with, in target/release'
+	@echo 'make lint          rustfmt, clippy and shellcheck'
+	@echo 'make test-engine   the tests of the engine, the protocol and the harness crates'
+	@echo 'make test-nginx    the Test::Nginx suites in t/'
+	@echo 'make test-workers  the same, with four workers'
+	@echo 'make test-hup      the same, with reloads instead of restarts'
+	@echo 'make test-valgrind the same, under memcheck'
+	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
+	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
+	@echo "make test-debian   build for Debian's own nginx, smoke suite"
+	@echo "make debian        only build the module for Debian's own nginx"
+	@echo 'make clean         remove target/'
+
+.PHONY: setup-run setup-test
+setup-run:
+	@script/setup.sh run
+
+setup-test:
+	@script/setup.sh test
+
+.PHONY: build
+build:
+	$(CARGO) build --release --locked
+	@echo "nginx:  $(NGINX)"
+	@echo "module: $(MODULE)"
+
+.PHONY: run
+run: setup-run build
+	@script/run.sh
+
+.PHONY: test
+test: setup-test lint test-engine build test-nginx test-workers test-hup test-valgrind test-harness test-addon test-debian
+	@echo 'make test: everything passed'
+
+# In the release profile, so that the vendored nginx is not built once more for another one.
+.PHONY: lint
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets --features icomet-engine/fault-injection -- -D warnings
+	shellcheck script/*.sh .ci/run
+
+# In the dev profile: with debug assertions and overflow checks.
+.PHONY: test-engine
+test-engine:
+	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-harness --features icomet-engine/fault-injection
+
+.PHONY: test-nginx test-workers test-hup test-valgrind
+test-nginx: build
+	script/test-nginx.sh plain
+
+test-workers: build
+	ICOMET_TEST_WORKERS=4 script/test-nginx.sh plain
+
+test-hup: build
+	script/test-nginx.sh hup
+
+test-valgrind: build
+	script/test-nginx.sh valgrind
+
+.PHONY: test-harness
+test-harness: build
+	$(CARGO) build --release --locked -p icomet-harness
+	$(RELEASE)/icomet-harness --nginx $(NGINX) --module $(MODULE)
+
+.PHONY: debian test-addon test-debian
+debian:
+	script/build-debian.sh
+
+test-addon: build
+	script/test-addon.sh
+
+test-debian:
+	script/test-debian.sh
+
+.PHONY: clean
+clean:
+	rm -rf "$(CARGO_TARGET_DIR)"

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Starts nginx with the module and demo/nginx.conf in the foreground; Ctrl-C ends it. PORT=8080 by default.
+set -eu
+
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+port=${PORT:-8080}
+prefix=$target/run
+
+die() { printf 'run: %s\n' "$*" >&2; exit 1; }
+
+case $port in
+    '' | *[!0-9]*) die "PORT=$port is not a port number: make run PORT=8081" ;;
+esac
+if [ "${#port}" -gt 5 ] || [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
+    die "PORT=$port is not between 1 and 65535"
+fi
+
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+
+if listens; then
+    die "port $port is taken by another program. Choose another: make run PORT=$((port < 65535 ? port + 1 : 8080))"
+fi
+
+mkdir -p "$prefix/conf" "$prefix/logs" "$prefix/modules" "$prefix/html"
+sed "s/^\( *listen  *\)8080;/\1$port;/" demo/nginx.conf >"$prefix/conf/nginx.conf"
+cp demo/index.html "$prefix/html/"
+# A new file each time: overwriting one that a running nginx has mapped would crash it.
+rm -f "$prefix/modules/ngx_http_icomet_module.so"
+cp "$target/release/libngx_http_icomet_module.so" "$prefix/modules/ngx_http_icomet_module.so"
+
+directives="daemon off;"
+# As root, nginx would drop to a user that may not read this folder.
+[ "$(id -u)" -ne 0 ] || directives="$directives user root;"
+
+"$target/release/nginx-objs/nginx" -p "$prefix" -e stderr -c conf/nginx.conf -g "$directives" &
+nginx=$!
+# Ctrl-C reaches nginx too, as it is in the same process group; a signal to this script alone is handed on.
+stopping=""
+trap 'stopping=yes; kill -TERM "$nginx" 2>/dev/null || true' INT TERM HUP
+
+until listens; do
+    if [ -n "$stopping" ]; then break; fi
+    kill -0 "$nginx" 2>/dev/null || die "nginx did not start; its messages are above"
+    sleep 0.1
+done
+
+if [ -z "$stopping" ]; then
+    cat <<TEXT
+
+  icomet runs: open  http://localhost:$port/  in two tabs and chat.
+
+  From a shell:
+    curl -d 'content=Hello from curl' 'http://localhost:$port/icomet-admin/push?cname=chat'
+    curl -N 'http://localhost:$port/icomet/stream?cname=chat'
+    curl 'http://localhost:$port/icomet-admin/info'
+
+  Configuration: demo/nginx.conf.  Requests: $prefix/logs/access.log.  Ctrl-C ends it.
+
+TEXT
+fi
+
+# A trapped signal ends wait early: ask again until nginx is gone.
+status=0
+while kill -0 "$nginx" 2>/dev/null; do
+    status=0
+    wait "$nginx" || status=$?
+done
+[ -z "$stopping" ] || exit 0
+exit "$status"

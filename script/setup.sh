@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Installs what `make run` or `make test` needs and this machine lacks: Debian packages only, Rust is asked for.
+#
+#   script/setup.sh run    compilers and libraries for the module and the vendored nginx
+#   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
+set -eu
+
+cd "$(dirname "$0")/.."
+RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+TEST_NGINX_DEB=libtest-nginx-perl_0.32.10.g8398ecb-1_all.deb
+TEST_NGINX_SHA256=ea9a9cf6b5276f071d32ac5f1660215fdd9bc0c10861858b530b05f1e16df356
+POOL=http://deb.debian.org/debian
+
+run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libssl-dev)
+test_packages=(nginx nginx-dev valgrind curl openssl perl psmisc procps shellcheck)
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "these packages need root, and there is no sudo. As root: apt-get install ${missing[*]}"
+    fi
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
+# Prints which of the packages are not installed.
+missing_of() {
+    local package
+    for package in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+    done
+}
+
+check_rust() {
+    local version
+    if ! command -v cargo >/dev/null; then
+        if [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+            die "cargo is installed but not in PATH: run  . \"${CARGO_HOME:-$HOME/.cargo}/env\"  first"
+        fi
+        die "there is no Rust here. Install it from https://rustup.rs (version $RUST_MIN or newer; Debian 12's own is older)"
+    fi
+    version=$(rustc --version | cut -d ' ' -f 2)
+    printf '%s\n%s\n' "$RUST_MIN" "$version" | sort -V -C ||
+        die "Rust is $version, and $RUST_MIN or newer is needed: rustup update stable"
+    if [ "$1" = test ] && ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
+        command -v rustup >/dev/null || die "rustfmt or clippy is missing, and there is no rustup to add them with"
+        say "adding rustfmt and clippy by rustup: make test checks with them"
+        rustup component add rustfmt clippy
+    fi
+}
+
+# Debian's nginx starts as a service on port 80 when it is installed; it is needed only as a binary.
+install_without_service() {
+    # 101 is what the Debian policy calls "action forbidden by policy".
+    local policy=/usr/sbin/policy-rc.d made="" verdict=0 status=0
+    [ ! -e "$policy" ] || "$policy" nginx start >/dev/null 2>&1 || verdict=$?
+    if [ ! -e "$policy" ]; then
+        made=yes
+        # shellcheck disable=SC2064 # the path is fixed here, and the function's variables are gone at exit
+        trap "as_root rm -f $policy" EXIT
+        # Only nginx is refused: another package's service keeps what it would do otherwise.
+        # shellcheck disable=SC2016 # the words are for the policy to expand
+        printf '%s\n' '#!/bin/sh' 'for word; do case $word in nginx|nginx.service) exit 101 ;; esac; done' 'exit 0' |
+            as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    elif [ "$verdict" -ne 101 ]; then
+        die "$policy lets services start, so that installing nginx would open port 80. Install it yourself:
+  apt-get install ${missing[*]}"
+    fi
+    apt_install "$@" || status=$?
+    if [ -n "$made" ]; then
+        as_root rm -f "$policy"
+        trap - EXIT
+    fi
+    [ "$status" -eq 0 ] || return "$status"
+    # Otherwise the next boot would start it.
+    as_root update-rc.d nginx disable >/dev/null 2>&1 || say "could not disable the service nginx for the next boot"
+}
+
+# Test::Nginx is not in Debian 12. The package of Debian sid is pure Perl and installs with 12's own dependencies.
+install_test_nginx() {
+    local folder
+    if [ -n "$(apt-cache madison libtest-nginx-perl 2>/dev/null)" ]; then
+        apt_install libtest-nginx-perl
+        return
+    fi
+    folder=$(mktemp -d)
+    # _apt, as which apt downloads, must be able to write here.
+    chmod 755 "$folder"
+    if ! /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file \
+        "$POOL/pool/main/libt/libtest-nginx-perl/$TEST_NGINX_DEB" "$folder/$TEST_NGINX_DEB" \
+        "SHA256:$TEST_NGINX_SHA256"; then
+        say "Debian's pool has another version by now: asking sid's own list"
+        download_from_sid "$folder"
+    fi
+    apt_install -o APT::Sandbox::User=root "$folder"/libtest-nginx-perl_*.deb
+    rm -rf "$folder"
+}
+
+# Lists of their own, so that this machine's package sources stay as they are. apt checks the signatures.
+download_from_sid() {
+    local folder=$1 options
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $POOL sid main" >"$folder/sources.list"
+    options=(-qq -o APT::Sandbox::User=root -o "Dir::Etc::SourceList=$folder/sources.list"
+        -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$folder/lists" -o "Dir::Cache=$folder/cache"
+        -o Acquire::Languages=none)
+    apt-get "${options[@]}" update
+    (cd "$folder" && rm -f ./*.deb && apt-get "${options[@]}" download libtest-nginx-perl)
+}
+
+[ $# -eq 1 ] || die "usage: script/setup.sh run|test"
+case $1 in
+    run) wanted=("${run_packages[@]}") ;;
+    test) wanted=("${run_packages[@]}" "${test_packages[@]}") ;;
+    *) die "usage: script/setup.sh run|test" ;;
+esac
+check_rust "$1"
+
+if ! command -v apt-get >/dev/null; then
+    say "this is no Debian: see to it yourself that the equivalents of these packages are installed: ${wanted[*]}"
+    exit 0
+fi
+mapfile -t missing < <(missing_of "${wanted[@]}")
+perl_missing=""
+if [ "$1" = test ] && [ -n "$(missing_of libtest-nginx-perl)" ] && ! perl -MTest::Nginx::Socket -e 1 2>/dev/null; then
+    perl_missing=yes
+fi
+if [ ${#missing[@]} -eq 0 ] && [ -z "$perl_missing" ]; then
+    exit 0
+fi
+
+say "installing for 'make $1': ${missing[*]}${perl_missing:+ libtest-nginx-perl}"
+as_root apt-get update -qq || say "a package list could not be refreshed; trying with what is there"
+case " ${missing[*]} " in
+    *" nginx "*) install_without_service "${missing[@]}" ;;
+    "  ") ;;
+    *) apt_install "${missing[@]}" ;;
+esac
+[ -z "$perl_missing" ] || install_test_nginx
+say "done"

@@ -65,12 +65,10 @@ impl Sink {
     }
 }
 
-/// Media type of each transport's answer.
+/// Media type of a transport's answer; nginx is told the charset by itself.
 pub fn media_type(transport: Transport, jsonp: bool) -> &'static str {
-    match transport {
-        Transport::LongPoll if jsonp => "text/javascript",
-        Transport::LongPoll | Transport::Stream => "application/json",
-        Transport::Sse => "text/event-stream",
-        Transport::Iframe => "text/html",
-    }
+    let content_type = transport.content_type(jsonp);
+    content_type
+        .strip_suffix("; charset=utf-8")
+        .unwrap_or(content_type)
 }

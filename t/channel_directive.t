@@ -22,6 +22,7 @@ same(get('/icomet/sub?room=channel1&seq=1'), '[' . data('channel1', 1, 'x') . ',
 get('/icomet-admin/push?room=a%20b%2Bc+d&content=x');
 same(get('/icomet/sub?room=a%20b%2Bc+d&seq=1'), '[' . data('a b+c d', 1, 'x') . "]\n", 'it is decoded');
 errors('GET /icomet/sub?cname=channel1&seq=1', 400, qr/./);
+same(get('/icomet-admin/info?room=channel1'), qq({"cname": "channel1", "subscribers": 0}\n), 'info');
 errors('GET /icomet/sub?room=&seq=1', 400, qr/./);
 
 

@@ -336,6 +336,7 @@ mod tests {
         // The layout page of the crate says so.
         assert_eq!(size_of::<Record>(), 32);
         assert_eq!(NAME_AT, 112);
+        assert!((2200..2400).contains(&size_of::<crate::shard::Shard>()));
         assert!(
             crate::blocks::class_of(NAME_AT + 16)
                 .is_some_and(|class| { crate::blocks::SIZES[class] == 128 })

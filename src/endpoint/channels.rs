@@ -134,7 +134,7 @@ pub fn info<'a>(
     params: &Params<'a>,
 ) -> Result<Answer, Answer> {
     let mut body = Vec::new();
-    if params.get("cname").is_none_or(|name| name.is_empty()) {
+    if !input::names_channel(request, params) {
         let stats = in_zone(context, "", |zone, _| zone.stats())?;
         let version = env!("CARGO_PKG_VERSION");
         frame::info_total(version, stats.channels, stats.subscribers, &mut body);

@@ -34,6 +34,19 @@ pub fn channel_name<'a>(
     Ok(name)
 }
 
+/// Whether the request names a channel at all, where the location says the name comes from.
+pub fn names_channel<'a>(request: &'a Request, params: &Params<'a>) -> bool {
+    match request.location().map(|location| location.channel()) {
+        Some(ChannelSource::Value(value)) => {
+            request.evaluate(value).is_some_and(|name| !name.is_empty())
+        }
+        Some(ChannelSource::Parameter(name)) => {
+            params.get(name).is_some_and(|name| !name.is_empty())
+        }
+        None => false,
+    }
+}
+
 /// What a bad parameter gets.
 pub fn bad(error: ParameterError) -> Answer {
     Answer::error(400, "", &error.to_string())

@@ -88,6 +88,10 @@ impl Worker {
     /// One step of the hub's first broadcast; `None` when there is none.
     pub fn step_broadcast(&mut self, hub: usize) -> Option<Option<Done>> {
         let attached = &mut self.hubs[hub];
+        // Asked at each turn of the fan-out, and almost never is there one.
+        if attached.broadcasts.is_empty() {
+            return None;
+        }
         let end = attached.broadcasts.capacity();
         let index = (0..end).find(|index| attached.broadcasts.get(*index).is_some())?;
         let broadcast = attached.broadcasts.get_mut(index)?;

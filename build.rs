@@ -8,11 +8,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const SHIM: &str = "nginx-module";
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     "icomet_module.c",
     "icomet_request.c",
     "icomet_output.c",
     "icomet_event.c",
+    "icomet_park.c",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

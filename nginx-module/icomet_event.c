@@ -55,6 +55,15 @@ icomet_post_next(ngx_event_t *ev)
 }
 
 
+/* Runs the handler later in this turn, after the handlers of its I/O. */
+
+void
+icomet_post_now(ngx_event_t *ev)
+{
+    ngx_post_event(ev, &ngx_posted_events);
+}
+
+
 /*
  * The eventfd in the loop.  Edge-triggered, so each ring is an event of its own
  * and the counter needs no read (as nginx's own notify does on epoll).  "idle"

@@ -28,6 +28,13 @@ icomet_request_loc_conf(ngx_http_request_t *r)
 }
 
 
+void *
+icomet_request_main_conf(ngx_http_request_t *r)
+{
+    return ngx_http_get_module_main_conf(r, ngx_http_icomet_module);
+}
+
+
 ngx_uint_t
 icomet_request_is_main(ngx_http_request_t *r)
 {

@@ -52,6 +52,7 @@ typedef struct {
 void *icomet_request_ctx(ngx_http_request_t *r);
 void icomet_request_set_ctx(ngx_http_request_t *r, void *ctx);
 void *icomet_request_loc_conf(ngx_http_request_t *r);
+void *icomet_request_main_conf(ngx_http_request_t *r);
 ngx_uint_t icomet_request_is_main(ngx_http_request_t *r);
 void icomet_request_hold(ngx_http_request_t *r);
 void icomet_request_no_keepalive(ngx_http_request_t *r);
@@ -77,6 +78,51 @@ void icomet_output_done(ngx_http_request_t *r);
 ngx_uint_t icomet_output_timed_out(ngx_http_request_t *r);
 
 
+/* icomet_park.c: giving a request back, and making one anew */
+
+/* What is kept of a parked request. */
+typedef struct {
+    ngx_http_connection_t   *http_connection;
+    void                   **srv_conf;
+    void                   **loc_conf;
+    time_t                   start_sec;
+    ngx_msec_t               start_msec;
+    off_t                    request_length;
+    size_t                   header_size;
+    ngx_uint_t               http_version;
+    ngx_uint_t               keepalive;
+    ngx_uint_t               head_sent;
+    ngx_uint_t               chunked;
+    ngx_str_t                request_line;
+    ngx_str_t                unparsed_uri;
+    ngx_str_t                uri;
+    ngx_str_t                args;
+} icomet_kept_t;
+
+#define ICOMET_READ_DATA     1
+#define ICOMET_READ_GONE     2
+#define ICOMET_READ_EXITING  3
+
+ngx_uint_t icomet_request_can_park(ngx_http_request_t *r);
+void icomet_request_describe(ngx_http_request_t *r, icomet_kept_t *kept);
+ngx_connection_t *icomet_request_park(ngx_http_request_t *r, void *data,
+    ngx_event_handler_pt on_read, ngx_event_handler_pt on_write);
+ngx_http_request_t *icomet_connection_unpark(ngx_connection_t *c,
+    const icomet_kept_t *kept);
+ssize_t icomet_connection_send(ngx_connection_t *c, const u_char *data,
+    size_t len);
+ngx_int_t icomet_connection_wait(ngx_connection_t *c, void **loc_conf);
+void icomet_connection_sent(ngx_connection_t *c);
+ngx_uint_t icomet_connection_timed_out(ngx_connection_t *c);
+ngx_uint_t icomet_connection_read(ngx_connection_t *c, ngx_uint_t keep);
+ngx_uint_t icomet_variable_at(ngx_http_request_t *r, ngx_uint_t index,
+    ngx_str_t *name, ngx_uint_t *flags);
+ngx_uint_t icomet_variable_get(ngx_http_request_t *r, ngx_uint_t index,
+    ngx_uint_t evaluate, ngx_str_t *value);
+ngx_int_t icomet_variable_restore(ngx_http_request_t *r, ngx_uint_t index,
+    const ngx_str_t *value);
+
+
 /* icomet_event.c: timers, posted events and the doorbell's connection */
 
 ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,
@@ -84,6 +130,7 @@ ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,
 void icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay);
 ngx_uint_t icomet_timer_is_set(ngx_event_t *ev);
 void icomet_post_next(ngx_event_t *ev);
+void icomet_post_now(ngx_event_t *ev);
 ngx_connection_t *icomet_doorbell_open(ngx_cycle_t *cycle, int fd,
     ngx_event_handler_pt handler);
 void icomet_doorbell_answer(ngx_connection_t *c);

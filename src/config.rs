@@ -4,6 +4,7 @@
 
 pub mod hub;
 pub mod hub_block;
+pub mod kept;
 pub mod location;
 pub mod main;
 pub mod variables;

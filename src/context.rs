@@ -64,7 +64,11 @@ impl Context {
     pub fn close(&self) {
         match self.owner.replace(Owner::None) {
             Owner::None => {}
-            Owner::Subscriber(index) => delivery::gone(index),
+            Owner::Subscriber(index) => {
+                if let Some(next) = delivery::gone(index) {
+                    self.seq.set(Some(next));
+                }
+            }
             Owner::Listener(hub, index) => presence::gone(hub, index),
             Owner::Broadcast(hub, index) => broadcast::gone(hub, index),
         }

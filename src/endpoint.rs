@@ -160,13 +160,7 @@ fn serve(request: Request) -> ngx_int_t {
     let Ok(context) = request.attach(Context::new(Rc::clone(hub))) else {
         return code::INTERNAL_ERROR;
     };
-    let segment = request
-        .uri()
-        .rsplit(|c| *c == b'/')
-        .next()
-        .unwrap_or_default();
-    let by_path = || Endpoint::from_name(segment).filter(|endpoint| endpoint.side() == side);
-    let Some(endpoint) = location.endpoint().or_else(by_path) else {
+    let Some(endpoint) = asked(&request) else {
         let rc = request.discard_body();
         if rc != code::OK {
             return rc;
@@ -182,6 +176,14 @@ fn serve(request: Request) -> ngx_int_t {
         Side::Front => front::serve(request, context, endpoint),
         Side::Admin => admin::serve(request, context, endpoint),
     }
+}
+
+/// The endpoint that a request asks for: the one that its location fixes, or that its path names.
+pub fn asked(request: &Request) -> Option<Endpoint> {
+    let location = request.location()?;
+    let segment = request.uri().rsplit(|c| *c == b'/').next();
+    let by_path = || Endpoint::from_name(segment?).filter(|e| Some(e.side()) == location.side());
+    location.endpoint().or_else(by_path)
 }
 
 /// What a method gets that the endpoint does not take.

@@ -5,6 +5,7 @@
 //! nothing here may be used from another.
 
 pub mod conf;
+pub mod connection;
 pub mod event;
 pub mod guard;
 pub mod log;

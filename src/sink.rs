@@ -2,21 +2,25 @@
 
 use icomet_protocol::frame::Transport;
 
-use crate::answer::Answer;
-use crate::context::Owner;
+use crate::ffi::connection::Connection;
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Request, code};
+use crate::worker::parking;
 
 /// A held request, whose output goes through nginx's filters.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Sink(Request);
+pub struct Held(pub Request);
 
-impl Sink {
-    /// A sink over a request that [`Request::hold`] was called on.
-    pub fn new(request: Request) -> Sink {
-        Sink(request)
-    }
+/// A subscriber's connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sink {
+    /// With its request.
+    Held(Held),
+    /// Without; what is kept of the request has that handle.
+    Parked(Connection, u32),
+}
 
+impl Held {
     /// Whether an earlier piece is still under way: nothing may be sent until it is drained.
     pub fn is_busy(&self) -> bool {
         self.0
@@ -25,7 +29,7 @@ impl Sink {
     }
 
     /// Sends a piece of an endless answer. When the connection is broken the request is ended here,
-    /// which takes the subscriber out of the worker's tables.
+    /// which takes what it belongs to out of the worker's tables.
     pub fn send(&self, frame: &Frame, from: usize) -> Sent {
         let Some(context) = self.0.context() else {
             return Sent::Broken;
@@ -36,31 +40,15 @@ impl Sink {
         }
         sent
     }
+}
 
-    /// Sends the last piece of an endless answer and gives the request back to nginx. The
-    /// subscriber must be out of the worker's tables already.
-    pub fn finish(self, frame: Frame) {
-        let Some(context) = self.0.context() else {
-            return;
-        };
-        context.owner.set(Owner::None);
-        self.0.finalize(context.output.send_last(self.0, frame));
-    }
-
-    /// Sends the whole answer of a long poll and gives the request back to nginx. The subscriber
-    /// must be out of the worker's tables already.
-    pub fn answer(self, answer: Answer) {
-        let Some(context) = self.0.context() else {
-            return;
-        };
-        context.owner.set(Owner::None);
-        self.0.finalize(answer.send(self.0, context));
-    }
-
-    /// Notes the next seq, for the log.
-    pub fn note_seq(&self, seq: u64) {
-        if let Some(context) = self.0.context() {
-            context.seq.set(Some(seq));
+impl Sink {
+    /// Sends a piece of an endless answer, in chunks where the answer is. When the connection is broken
+    /// the subscription is ended here, which takes it out of the worker's tables.
+    pub fn send(&self, frame: &Frame, from: usize) -> Sent {
+        match self {
+            Sink::Held(held) => held.send(frame, from),
+            Sink::Parked(connection, _) => parking::send(*connection, frame, from),
         }
     }
 }

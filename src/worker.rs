@@ -4,6 +4,7 @@
 //! inside [`with`]: nginx may call back (a request's cleanup), and that must find the state whole.
 //! So each step takes out what is to be done, and does it afterwards.
 
+pub mod arena;
 pub mod attached;
 pub mod broadcast;
 pub mod channel;
@@ -13,12 +14,16 @@ pub mod fanout;
 pub mod frames;
 pub mod housekeeping;
 pub mod idle;
+pub mod leaving;
 pub mod life;
+pub mod parking;
 pub mod presence;
+pub mod record;
 pub mod shutdown;
 pub mod slab;
 pub mod subscribe;
 pub mod subscriber;
+pub mod texts;
 pub mod wheel;
 
 use core::cell::RefCell;
@@ -31,6 +36,9 @@ use crate::config::hub::Hub;
 use crate::ffi::event::{self, Event};
 use attached::AttachedHub;
 use doorbell::Doorbells;
+use parking::Rest;
+use record::Records;
+use rustc_hash::FxHashMap;
 use slab::Slab;
 use subscriber::Subscriber;
 use wheel::Wheel;
@@ -49,6 +57,14 @@ pub struct Worker {
     pub subscribers: Slab<Subscriber>,
     /// Their idle times.
     pub wheel: Wheel,
+    /// JSONP callbacks of those who have one.
+    pub callbacks: FxHashMap<u32, Box<str>>,
+    /// What is kept of the requests of those who are parked.
+    pub records: Records,
+    /// What those of them who are slow have not taken yet.
+    pub rests: FxHashMap<u32, Rest>,
+    /// Those whose requests are to be given back when nginx is done with their handlers.
+    pub to_park: Vec<u32>,
     /// Subscribers that have more to be sent than one turn allowed.
     pub resume: VecDeque<u32>,
     /// Subscribers that heard nothing for too long; they are out of the wheel.
@@ -61,7 +77,9 @@ pub struct Worker {
     pub drain: Option<shutdown::Drain>,
     /// Runs [`fanout::turn`].
     pub fanout: Event,
-    /// Runs [`idle::tick`]; set only while somebody is held, so that an idle worker sleeps.
+    /// Runs [`parking::icomet_on_park`].
+    pub park: Event,
+    /// Runs [`idle::icomet_on_tick`]; set only while somebody is held, so that an idle worker sleeps.
     pub tick: Event,
     /// Runs [`housekeeping::run`].
     pub housekeeping: Event,

@@ -1,6 +1,7 @@
 //! Messages in the framing of each transport, and the answers of the other endpoints.
 
 mod answer;
+mod chunked;
 mod poll;
 mod stream;
 
@@ -8,6 +9,7 @@ pub use answer::{
     Sign, broadcast_done, check, closed, error_body, info_channel, info_total, not_connected, ok,
     ping, presence_line, sign,
 };
+pub use chunked::{LAST_CHUNK, chunk};
 pub use poll::PollBatch;
 pub use stream::{iframe_head, sse_retry, stream_frame};
 

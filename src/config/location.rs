@@ -32,6 +32,7 @@ pub struct LocationConf {
     /// The hub's name and the place of the directive, until the hub is resolved.
     named: RefCell<(String, String)>,
     channel: Cell<Option<ChannelSource>>,
+    park: Cell<Option<bool>>,
 }
 
 impl LocationConf {
@@ -75,6 +76,11 @@ impl LocationConf {
         });
     }
 
+    /// Whether waiting subscribers give their request back (`icomet_park`).
+    pub fn parks(&self) -> bool {
+        self.park.get().unwrap_or(true)
+    }
+
     /// Where the channel's name comes from.
     pub fn channel(&self) -> ChannelSource {
         self.channel
@@ -98,7 +104,7 @@ pub unsafe extern "C" fn icomet_create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_v
     })
 }
 
-/// A location inherits `icomet_channel`. An `if` or `limit_except` block in a location is served as
+/// A location inherits `icomet_channel` and `icomet_park`. An `if` or `limit_except` block in a location is served as
 /// the location is; other locations inherit no content handler.
 ///
 /// # Safety
@@ -125,6 +131,9 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         let child = unsafe { location.as_ref() };
         if child.channel.get().is_none() {
             child.channel.set(parent.channel.get());
+        }
+        if child.park.get().is_none() {
+            child.park.set(parent.park.get());
         }
         // SAFETY: while nginx merges, cf leads to the child's configurations.
         let is_block = unsafe { shim::icomet_is_block_in_location(cf) } != 0;
@@ -273,6 +282,42 @@ pub unsafe extern "C" fn icomet_set_channel(
             },
         };
         location.channel.set(Some(source));
+        CONF_OK
+    })
+}
+
+/// Setter of `icomet_park`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_park(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    guarded("icomet_park", CONF_ERROR, || {
+        // SAFETY: see the function.
+        let pair = unsafe { (Conf::from_raw(cf), conf.cast::<LocationConf>().as_ref()) };
+        let (Some(cf), Some(location)) = pair else {
+            return CONF_ERROR;
+        };
+        if location.park.get().is_some() {
+            return cf.error("\"icomet_park\" is duplicate");
+        }
+        let text = cf.arguments().get(1).copied().unwrap_or_default();
+        let park = match text {
+            b"on" => true,
+            b"off" => false,
+            _ => {
+                return cf.error(&format!(
+                    "invalid value \"{}\" in \"icomet_park\": use \"on\" or \"off\"",
+                    String::from_utf8_lossy(text)
+                ));
+            }
+        };
+        location.park.set(Some(park));
         CONF_OK
     })
 }

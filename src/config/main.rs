@@ -1,6 +1,6 @@
 //! The configuration of the `http` block: its hubs, and who refers to them.
 
-use core::cell::RefCell;
+use core::cell::{OnceCell, RefCell};
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -8,12 +8,13 @@ use std::rc::Rc;
 use nginx_sys::{ngx_conf_t, ngx_int_t};
 
 use super::hub::{DEFAULT_HUB, Hub};
+use super::kept::KeptVariable;
 use super::location::LocationConf;
-use super::{variables, zone};
+use super::{kept, variables, zone};
 use crate::endpoint::Endpoint;
 use crate::ffi::conf::Conf;
 use crate::ffi::guard::guarded;
-use crate::ffi::request::code;
+use crate::ffi::request::{Request, code};
 use crate::worker;
 
 /// A location that named a hub, which may be defined further down.
@@ -33,6 +34,7 @@ pub struct Reference {
 pub struct MainConf {
     hubs: RefCell<Vec<Rc<Hub>>>,
     references: RefCell<Vec<Reference>>,
+    kept: OnceCell<Vec<KeptVariable>>,
 }
 
 impl MainConf {
@@ -53,6 +55,12 @@ impl MainConf {
     /// Adds a hub whose name is new.
     pub fn add_hub(&self, hub: Rc<Hub>) {
         self.hubs.borrow_mut().push(hub);
+    }
+
+    /// The variables that a parked request keeps; found at the first one that is parked, when the whole
+    /// configuration is known.
+    pub fn kept_variables(&self, request: &Request) -> &[KeptVariable] {
+        self.kept.get_or_init(|| kept::variables(request))
     }
 
     /// Notes that a location named a hub.

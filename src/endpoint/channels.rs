@@ -12,7 +12,7 @@ use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Request, code};
 use crate::ffi::{event, log};
-use crate::sink::Sink;
+use crate::sink::Held;
 use crate::worker::with;
 
 const HTML: &str = "text/html";
@@ -167,7 +167,7 @@ pub fn psub(request: Request, context: &Context) -> ngx_int_t {
     }
     let begun = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
-        Some((hub, worker.listen(hub, Sink::new(request))))
+        Some((hub, worker.listen(hub, Held(request))))
     });
     let (hub, index) = match begun.flatten() {
         Some((hub, Ok(index))) => (hub, index),

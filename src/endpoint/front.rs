@@ -14,7 +14,7 @@ use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Method, Request, code};
 use crate::ffi::{event, log};
-use crate::sink::{Sink, media_type};
+use crate::sink::{Held, media_type};
 use crate::worker::delivery::farewell;
 use crate::worker::frames::single;
 use crate::worker::subscribe::{Ask, Outcome};
@@ -127,7 +127,7 @@ fn subscribe(
             noop,
             wait,
         };
-        Some(worker.subscribe(&ask, Sink::new(request)))
+        Some(worker.subscribe(&ask, Held(request)))
     });
     let Some(outcome) = outcome.flatten() else {
         log::error("a subscriber came to a process that is no icomet worker");
@@ -203,6 +203,7 @@ fn hold(
     context.owner.set(Owner::Subscriber(index));
     if transport == Transport::LongPoll {
         request.hold();
+        with(|worker| worker.park_later(index));
         return code::DONE;
     }
     let rc = send_stream_head(request, transport, false);
@@ -219,7 +220,10 @@ fn hold(
     }
     request.hold();
     if sent == Sent::Whole {
-        with(|worker| worker.begun(index));
+        with(|worker| {
+            worker.begun(index);
+            worker.park_later(index);
+        });
     }
     code::DONE
 }

@@ -44,6 +44,13 @@ impl Event {
         unsafe { shim::icomet_timer_is_set(self.0.as_ptr()) != 0 }
     }
 
+    /// Runs the handler later in this turn of the loop, after the handlers of its I/O; posting twice is
+    /// posting once.
+    pub fn post_now(self) {
+        // SAFETY: as in set_timer.
+        unsafe { shim::icomet_post_now(self.0.as_ptr()) }
+    }
+
     /// Runs the handler in the next turn of the loop; posting twice is posting once.
     pub fn post(self) {
         // SAFETY: as in set_timer.

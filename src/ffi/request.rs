@@ -14,6 +14,7 @@ use nginx_sys::{
 use super::conf::bytes;
 use super::shim;
 use crate::config::location::LocationConf;
+use crate::config::main::MainConf;
 use crate::context::Context;
 
 /// nginx's return codes, as a handler gives them back (`ngx_core.h`).
@@ -111,6 +112,43 @@ impl Request {
             shim::icomet_request_loc_conf(self.as_ptr())
                 .cast::<LocationConf>()
                 .as_ref()
+        }
+    }
+
+    /// The `http` block's configuration of this module.
+    pub fn main_conf(&self) -> Option<&MainConf> {
+        // SAFETY: as in location.
+        unsafe {
+            shim::icomet_request_main_conf(self.as_ptr())
+                .cast::<MainConf>()
+                .as_ref()
+        }
+    }
+
+    /// Name and flags of the variable with that index, if there is one.
+    pub fn variable_at(&self, index: u16) -> Option<(&[u8], usize)> {
+        let mut name = static_str("");
+        let mut flags = 0;
+        // SAFETY: the request is live; names live in the configuration.
+        unsafe {
+            let r = self.as_ptr();
+            let found =
+                shim::icomet_variable_at(r, index.into(), &raw mut name, &raw mut flags) != 0;
+            found.then(|| (bytes(name), flags))
+        }
+    }
+
+    /// The value of the variable with that index, if it has one; without `evaluate`, only one that was
+    /// evaluated before.
+    pub fn variable(&self, index: u16, evaluate: bool) -> Option<&[u8]> {
+        let mut value = static_str("");
+        // SAFETY: the request is live, and the index one of its configuration; the value lives in the
+        // request's pool, or longer.
+        unsafe {
+            let r = self.as_ptr();
+            let found =
+                shim::icomet_variable_get(r, index.into(), evaluate.into(), &raw mut value) != 0;
+            found.then(|| bytes(value))
         }
     }
 

@@ -1,5 +1,7 @@
 //! A channel as one worker sees it: the list of its subscribers here.
 
+use std::rc::Rc;
+
 use icomet_engine::ChannelRef;
 use icomet_protocol::frame::Transport;
 
@@ -11,7 +13,7 @@ pub struct LocalChannel {
     /// The engine's name for it; good as long as `count` is not 0.
     pub reference: ChannelRef,
     /// Its name.
-    pub name: Box<str>,
+    pub name: Rc<str>,
     /// How many subscribers it has here.
     pub count: u32,
     /// The same by transport.

@@ -1,16 +1,19 @@
 //! One subscriber is sent what it has not had: at its start, after it was slow, at its end.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{Transport, sse_retry};
 use icomet_protocol::message::{Kind, Message};
 use icomet_protocol::resume;
+use rustc_hash::FxHashMap;
 
 use super::channel::LocalChannel;
 use super::frames::{self, Batch};
+use super::leaving::{Leaving, Parked};
 use super::subscriber::Subscriber;
-use super::wheel::Wheel;
+use super::wheel::{Wheel, tick};
 use super::{Worker, with};
 use crate::answer::Answer;
 use crate::ffi::event;
@@ -27,31 +30,34 @@ pub enum Step {
     /// Send it a frame, from that byte on.
     Send(Sink, Frame, usize),
     /// Answer its long poll; it is out of the tables.
-    Answer(Sink, Answer),
+    Answer(Leaving, Answer),
     /// Send it a last frame; it is out of the tables.
-    Finish(Sink, Frame),
+    Finish(Leaving, Frame),
 }
 
-/// nginx has freed the subscriber's request.
-pub fn gone(index: u32) {
-    with(|worker| worker.remove_subscriber(index));
+/// nginx has freed the subscriber's request; the next seq that it had not been sent.
+pub fn gone(index: u32) -> Option<u64> {
+    with(|worker| worker.remove_subscriber(index)?.seq).flatten()
 }
 
 /// The subscriber has taken all that was sent.
 pub fn drained(index: u32) {
+    // Its request could not be given back while it was sending.
+    with(|worker| worker.park_later(index));
     catch_up(index);
 }
 
 /// Sends a subscriber what it has not had, as far as it takes it.
 pub fn catch_up(index: u32) {
     for _ in 0..ROUNDS {
-        match with(|worker| worker.next_for(index)).unwrap_or(Step::Nothing) {
-            Step::Send(sink, frame, from) => {
+        let step = with(|worker| worker.next_for(index)).flatten();
+        let Some((step, more)) = step else { return };
+        match step {
+            Step::Send(sink, frame, from) if more => {
                 if sink.send(&frame, from) != Sent::Whole {
                     return;
                 }
             }
-            Step::Nothing => return,
             last => return last.perform(index),
         }
     }
@@ -68,8 +74,8 @@ impl Step {
                     with(|worker| worker.mark_busy(index));
                 }
             }
-            Step::Answer(sink, answer) => sink.answer(answer),
-            Step::Finish(sink, frame) => sink.finish(frame),
+            Step::Answer(leaving, answer) => leaving.answer(answer),
+            Step::Finish(leaving, frame) => leaving.finish(frame),
         }
     }
 }
@@ -92,38 +98,68 @@ pub fn room(transport: Transport) -> usize {
 }
 
 /// A callback that was checked when its subscriber came.
-pub fn callback_of(subscriber: &Subscriber) -> Option<Callback<'_>> {
-    let name = subscriber.callback.as_deref()?;
+pub fn callback_of<'a>(
+    callbacks: &'a FxHashMap<u32, Box<str>>,
+    index: u32,
+    subscriber: &Subscriber,
+) -> Option<Callback<'a>> {
+    if !subscriber.has_callback {
+        return None;
+    }
+    let name = callbacks.get(&index)?;
     Callback::new(Cow::Borrowed(name.as_bytes())).ok()
 }
 
 impl Worker {
     /// Takes a subscriber out of all tables, and out of the zone's counts.
-    pub fn remove_subscriber(&mut self, index: u32) -> Option<Subscriber> {
+    pub fn remove_subscriber(&mut self, index: u32) -> Option<Leaving> {
         self.wheel.remove(&mut self.subscribers, index);
         let subscriber = self.subscribers.get(index)?;
-        let (hub, channel) = (subscriber.hub, subscriber.channel);
+        let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
+        let (sink, seq) = (subscriber.sink, Some(subscriber.cursor));
+        if subscriber.has_callback {
+            self.callbacks.remove(&index);
+        }
         let attached = self.hubs.get_mut(hub)?;
-        if let Some(local) = attached.channels.get_mut(channel) {
-            local.unlink(&mut self.subscribers, index);
-            let LocalChannel {
-                reference,
-                count,
-                sweeping,
-                ..
-            } = *local;
-            attached
-                .zone
-                .unsubscribe(self.id, reference, 1, &attached.hub.limits, event::now());
-            if count == 0 {
-                attached.by_reference.remove(&reference);
-                // A fan-out on its way drops the channel when it ends.
-                if !sweeping {
-                    attached.channels.remove(channel);
-                }
+        let local = attached.channels.get_mut(channel)?;
+        let parked = match sink {
+            Sink::Held(_) => None,
+            Sink::Parked(_, record) => {
+                self.rests.remove(&index);
+                self.records.remove(record).map(|record| Parked {
+                    hub: Rc::clone(&attached.hub),
+                    channel: Rc::clone(&local.name),
+                    record,
+                })
+            }
+        };
+        local.unlink(&mut self.subscribers, index);
+        let LocalChannel {
+            reference,
+            count,
+            sweeping,
+            ..
+        } = *local;
+        attached
+            .zone
+            .unsubscribe(self.id, reference, 1, &attached.hub.limits, event::now());
+        if count == 0 {
+            attached.by_reference.remove(&reference);
+            // A fan-out on its way drops the channel when it ends.
+            if !sweeping {
+                attached.channels.remove(channel);
             }
         }
-        self.subscribers.remove(index)
+        self.subscribers.remove(index)?;
+        Some(Leaving { sink, seq, parked })
+    }
+
+    /// Whether an earlier piece is still under way to a subscriber.
+    fn is_sending(&self, index: u32, subscriber: &Subscriber) -> bool {
+        match subscriber.sink {
+            Sink::Held(held) => held.is_busy(),
+            Sink::Parked(..) => subscriber.busy && self.rests.contains_key(&index),
+        }
     }
 
     /// The beginning of an endless answer was sent. If it did not hold all that the others of the
@@ -134,7 +170,7 @@ impl Worker {
         };
         let local = self
             .hubs
-            .get(subscriber.hub)
+            .get(usize::from(subscriber.hub))
             .and_then(|hub| hub.channels.get(subscriber.channel));
         if local.is_some_and(|local| subscriber.cursor < local.next) {
             self.resume_later(index);
@@ -143,63 +179,52 @@ impl Worker {
         }
     }
 
-    /// What a subscriber is sent next; it is busy until there is nothing.
-    fn next_for(&mut self, index: u32) -> Step {
+    /// What a subscriber is sent next, and whether there is more than that; `None` when there is
+    /// nothing. It is busy until it was given all.
+    fn next_for(&mut self, index: u32) -> Option<(Step, bool)> {
         // An index that waited for its turn may be another subscriber's by now.
-        if self
-            .subscribers
-            .get(index)
-            .is_none_or(|subscriber| subscriber.sink.is_busy())
-        {
-            return Step::Nothing;
+        let subscriber = self.subscribers.get(index)?;
+        if self.is_sending(index, subscriber) {
+            return None;
         }
         if self.drain.is_some() {
-            return self.end_politely(index, true);
+            return Some((self.end_politely(index, true), false));
         }
-        let Some(subscriber) = self.subscribers.get_mut(index) else {
-            return Step::Nothing;
-        };
-        let Some(attached) = self.hubs.get_mut(subscriber.hub) else {
-            return Step::Nothing;
-        };
-        let Some(channel) = attached.channels.get(subscriber.channel) else {
-            return Step::Nothing;
-        };
-        let epoch = attached.zone.epoch();
-        let reading = attached.zone.reading(self.id);
+        let subscriber = self.subscribers.get_mut(index)?;
+        let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;
+        let channel = attached.channels.get_mut(subscriber.channel)?;
+        let zone = attached.zone;
+        let epoch = zone.epoch();
+        let reading = zone.reading(self.id);
         let room = room(subscriber.transport);
         let batch = Batch::read(&reading, channel.reference, subscriber.cursor, room);
         if batch.is_empty() {
             subscriber.busy = false;
-            return Step::Nothing;
+            return None;
         }
-        subscriber.busy = true;
+        let more = batch.next < batch.channel_next;
+        subscriber.busy = more;
         subscriber.cursor = batch.next;
-        subscriber.touch(event::now());
-        let sink = subscriber.sink;
-        sink.note_seq(batch.next);
-        let closes = batch.closes();
-        let step = if subscriber.transport == Transport::LongPoll {
-            let callback = callback_of(subscriber);
-            let body = batch.poll(&reading, &channel.name, callback.as_ref(), false);
-            let jsonp = callback.is_some();
-            Step::Answer(
-                sink,
-                poll_answer(epoch, batch.next, jsonp, Frame::new(body)),
-            )
-        } else {
-            let joined = batch.stream(&reading, subscriber.transport, epoch, &channel.name);
-            if closes {
-                Step::Finish(sink, joined.bytes)
-            } else {
-                Step::Send(sink, joined.bytes, 0)
-            }
-        };
-        drop(reading);
-        if matches!(step, Step::Answer(..) | Step::Finish(..)) {
-            self.remove_subscriber(index);
+        subscriber.touch(index, event::now());
+        if channel.count == 1 && !channel.sweeping {
+            channel.next = channel.next.max(batch.next);
         }
-        step
+        if subscriber.transport == Transport::LongPoll {
+            let callback = callback_of(&self.callbacks, index, subscriber);
+            let body = batch.poll(&reading, &channel.name, callback.as_ref(), false);
+            drop(reading);
+            let answer = poll_answer(epoch, batch.next, callback.is_some(), Frame::new(body));
+            let leaving = self.remove_subscriber(index)?;
+            return Some((Step::Answer(leaving, answer), false));
+        }
+        let joined = batch.stream(&reading, subscriber.transport, epoch, &channel.name);
+        if batch.closes() {
+            drop(reading);
+            let leaving = self.remove_subscriber(index)?;
+            return Some((Step::Finish(leaving, joined.whole(false)), false));
+        }
+        let frame = joined.whole(subscriber.chunked);
+        Some((Step::Send(subscriber.sink, frame, 0), more))
     }
 
     /// A subscriber was found to be overdue: it gets a noop, unless it was sent something since, or
@@ -211,7 +236,7 @@ impl Worker {
         if Wheel::holds(subscriber) {
             return Step::Nothing;
         }
-        if subscriber.deadline <= event::now() {
+        if subscriber.deadline <= tick(event::now()) {
             return self.noop_for(index);
         }
         self.wheel.insert(&mut self.subscribers, index);
@@ -220,47 +245,36 @@ impl Worker {
 
     /// A noop: a long poll's answer, or a sign of life on a stream.
     pub fn noop_for(&mut self, index: u32) -> Step {
-        let now = event::now();
-        let Some(subscriber) = self.subscribers.get_mut(index) else {
-            return Step::Nothing;
-        };
-        let Some(attached) = self.hubs.get(subscriber.hub) else {
-            return Step::Nothing;
-        };
-        let Some(channel) = attached.channels.get(subscriber.channel) else {
-            return Step::Nothing;
-        };
+        self.try_noop(index).unwrap_or(Step::Nothing)
+    }
+
+    fn try_noop(&mut self, index: u32) -> Option<Step> {
+        let subscriber = self.subscribers.get_mut(index)?;
+        let attached = self.hubs.get(usize::from(subscriber.hub))?;
+        let channel = attached.channels.get(subscriber.channel)?;
         let (epoch, transport) = (attached.zone.epoch(), subscriber.transport);
-        let (seq, name) = (subscriber.noop, &*channel.name);
         let message = Message {
             kind: Kind::Noop,
-            channel: name,
-            seq,
+            channel: &channel.name,
+            seq: subscriber.noop,
             content: b"",
         };
-        let callback = callback_of(subscriber);
-        let bytes = Frame::new(frames::single(
-            transport,
-            epoch,
-            &message,
-            callback.as_ref(),
-        ));
-        let (sink, cursor, jsonp) = (subscriber.sink, subscriber.cursor, callback.is_some());
+        let callback = callback_of(&self.callbacks, index, subscriber);
+        let bytes = frames::single(transport, epoch, &message, callback.as_ref());
         if transport == Transport::LongPoll {
-            self.remove_subscriber(index);
-            return Step::Answer(sink, poll_answer(epoch, cursor, jsonp, bytes));
+            let (cursor, jsonp) = (subscriber.cursor, callback.is_some());
+            let leaving = self.remove_subscriber(index)?;
+            let answer = poll_answer(epoch, cursor, jsonp, Frame::new(bytes));
+            return Some(Step::Answer(leaving, answer));
         }
-        let busy = subscriber.busy;
-        if !busy {
+        let frame = (!subscriber.busy).then(|| frames::enveloped(bytes, subscriber.chunked));
+        subscriber.touch(index, event::now());
+        let sink = subscriber.sink;
+        if frame.is_some() {
             subscriber.noop = subscriber.noop.saturating_add(1);
         }
-        subscriber.touch(now);
         self.wheel.insert(&mut self.subscribers, index);
-        if busy {
-            Step::Nothing
-        } else {
-            Step::Send(sink, bytes, 0)
-        }
+        Some(Step::Send(sink, frame?, 0))
     }
 
     /// The worker exits: a noop for a long poll, the end for a stream, for SSE with a time to wait
@@ -276,10 +290,11 @@ impl Worker {
         if subscriber.busy && !drained {
             return Step::Nothing;
         }
-        let sink = subscriber.sink;
         let frame = farewell(subscriber.transport);
-        self.remove_subscriber(index);
-        Step::Finish(sink, Frame::new(frame))
+        match self.remove_subscriber(index) {
+            Some(leaving) => Step::Finish(leaving, Frame::new(frame)),
+            None => Step::Nothing,
+        }
     }
 }
 

@@ -138,17 +138,15 @@ impl Worker {
                     None => attached.dirty = None,
                     Some(dirty) => {
                         if let Some(&channel) = attached.by_reference.get(&dirty) {
-                            self.open_job(hub, channel);
-                        } else {
-                            attached.presence.look_at(dirty);
+                            return self.open_job(hub, channel);
                         }
+                        attached.presence.look_at(dirty);
                     }
                 }
                 return Turn::Worked;
             }
             if let Some(channel) = attached.to_look_at.pop_front() {
-                self.open_job(hub, channel);
-                return Turn::Worked;
+                return self.open_job(hub, channel);
             }
         }
         for kind in self.turns..self.turns + 3 {
@@ -175,21 +173,31 @@ impl Worker {
         Some(Turn::Listener(hub, listener))
     }
 
-    /// Begins to hand out what a channel got, if it got something.
-    fn open_job(&mut self, hub: usize, channel: u32) {
+    /// Begins to hand out what a channel got, if it got something. A lone subscriber needs no frames
+    /// that others share: it is sent what it has not had.
+    fn open_job(&mut self, hub: usize, channel: u32) -> Turn {
         let attached = &mut self.hubs[hub];
         let Some(local) = attached.channels.get_mut(channel) else {
-            return;
+            return Turn::Worked;
         };
         if local.sweeping {
             local.again = true;
-            return;
+            return Turn::Worked;
+        }
+        if local.count == 1 {
+            let lone = local.first();
+            let busy = self.subscribers.get(lone).is_none_or(|s| s.busy);
+            return if busy {
+                Turn::Worked
+            } else {
+                Turn::CatchUp(lone)
+            };
         }
         let epoch = attached.zone.epoch();
         let reading = attached.zone.reading(self.id);
         let batch = Batch::read(&reading, local.reference, local.next, frames::SHARED);
         if batch.is_empty() {
-            return;
+            return Turn::Worked;
         }
         let wanted = |transport: Transport| local.by_transport[place(transport)] > 0;
         let mut streams = [const { None }; 4];
@@ -216,6 +224,7 @@ impl Worker {
         local.sweeping = true;
         local.sweep = local.first();
         attached.jobs.push_back(job);
+        Turn::Worked
     }
 
     /// Serves the next subscriber of a fan-out.
@@ -266,33 +275,37 @@ impl Job {
         let Some(subscriber) = worker.subscribers.get_mut(index) else {
             return Turn::Worked;
         };
-        let sink = subscriber.sink;
         if subscriber.transport == Transport::LongPoll {
             let Some(body) = &self.poll else {
                 return Turn::CatchUp(index);
             };
-            if subscriber.cursor != self.from || subscriber.callback.is_some() {
+            if subscriber.cursor != self.from || subscriber.has_callback {
                 return Turn::CatchUp(index);
             }
-            let epoch = worker.hubs[subscriber.hub].zone.epoch();
+            subscriber.cursor = self.next;
+            let epoch = worker.hubs[usize::from(subscriber.hub)].zone.epoch();
             let answer = poll_answer(epoch, self.next, false, Frame::clone(body));
-            sink.note_seq(self.next);
-            worker.remove_subscriber(index);
-            return Turn::Serve(index, Step::Answer(sink, answer));
+            return match worker.remove_subscriber(index) {
+                Some(leaving) => Turn::Serve(index, Step::Answer(leaving, answer)),
+                None => Turn::Worked,
+            };
         }
         let Some(joined) = &self.streams[place(subscriber.transport)] else {
             return Turn::CatchUp(index);
         };
-        let from = if subscriber.cursor == self.from {
+        let first = if subscriber.cursor == self.from {
             0
         } else if subscriber.cursor > self.first {
-            joined.start((subscriber.cursor - self.first) as usize)
+            (subscriber.cursor - self.first) as usize
         } else {
             return Turn::CatchUp(index);
         };
         subscriber.cursor = self.next;
-        subscriber.touch(event::now());
-        sink.note_seq(self.next);
-        Turn::Serve(index, Step::Send(sink, Frame::clone(&joined.bytes), from))
+        subscriber.touch(index, event::now());
+        let (frame, from) = joined.since(first, subscriber.chunked);
+        Turn::Serve(
+            index,
+            Step::Send(subscriber.sink, Frame::clone(frame), from),
+        )
     }
 }

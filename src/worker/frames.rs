@@ -3,13 +3,14 @@
 //! A [`Batch`] holds references into the zone, so it lives no longer than the [`Reading`] it came
 //! from; a frame is a copy, and lives as long as somebody is being sent it.
 
+use core::cell::OnceCell;
 use std::rc::Rc;
 
 use icomet_engine::{
     ChannelRef, Kind as EngineKind, Lost, MessageRef, Reading, Subscription, Window,
 };
 use icomet_protocol::callback::Callback;
-use icomet_protocol::frame::{PollBatch, Transport, stream_frame};
+use icomet_protocol::frame::{PollBatch, Transport, chunk, stream_frame};
 use icomet_protocol::message::{Kind, Message};
 
 use crate::ffi::output::Frame;
@@ -166,8 +167,9 @@ impl Batch {
         });
         starts.push(bytes.len() as u32);
         Joined {
-            bytes: Rc::new(bytes),
+            plain: Rc::new(bytes),
             starts,
+            chunked: OnceCell::new(),
         }
     }
 
@@ -190,23 +192,65 @@ impl Batch {
     }
 }
 
-/// Frames of several messages, joined.
+/// Frames of several messages, joined: as they are, and in chunks, one for each message.
 pub struct Joined {
-    /// All of them.
-    pub bytes: Frame,
-    /// Where each message begins, and last where they end.
+    plain: Frame,
+    /// Where each message begins, and last where they end; what was said before the first belongs to it.
     starts: Vec<u32>,
+    chunked: OnceCell<(Frame, Vec<u32>)>,
 }
 
 impl Joined {
-    /// Where the frames of messages number `index` and later begin; the first one's includes what
-    /// was said before it.
-    pub fn start(&self, index: usize) -> usize {
-        match index {
+    /// All of them, and where the frames of messages number `index` and later begin.
+    pub fn since(&self, index: usize, chunked: bool) -> (&Frame, usize) {
+        let (frame, starts) = if chunked {
+            let (frame, starts) = self.chunked.get_or_init(|| self.in_chunks());
+            (frame, starts)
+        } else {
+            (&self.plain, &self.starts)
+        };
+        let start = match index {
             0 => 0,
-            _ => self.starts.get(index).copied().unwrap_or_default() as usize,
-        }
+            _ => starts.get(index).copied().unwrap_or_default() as usize,
+        };
+        (frame, start)
     }
+
+    /// All of them.
+    pub fn whole(&self, chunked: bool) -> Frame {
+        Rc::clone(self.since(0, chunked).0)
+    }
+
+    fn in_chunks(&self) -> (Frame, Vec<u32>) {
+        // A chunk adds two line ends and a length.
+        let mut bytes = Vec::with_capacity(self.plain.len() + self.starts.len() * 12);
+        let mut starts = Vec::with_capacity(self.starts.len());
+        let mut from = 0;
+        for end in self
+            .starts
+            .iter()
+            .skip(1)
+            .chain([&(self.plain.len() as u32)])
+        {
+            starts.push(bytes.len() as u32);
+            chunk(
+                self.plain.get(from..*end as usize).unwrap_or_default(),
+                &mut bytes,
+            );
+            from = *end as usize;
+        }
+        (Rc::new(bytes), starts)
+    }
+}
+
+/// A frame of one subscriber's own, in a chunk or not.
+pub fn enveloped(bytes: Vec<u8>, chunked: bool) -> Frame {
+    if !chunked {
+        return Frame::new(bytes);
+    }
+    let mut framed = Vec::with_capacity(bytes.len() + 12);
+    chunk(&bytes, &mut framed);
+    Frame::new(framed)
 }
 
 /// One message of the server's own (`next_seq`, `noop`, an error), framed for a transport.

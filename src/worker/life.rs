@@ -10,12 +10,15 @@
 
 use std::collections::VecDeque;
 
+use rustc_hash::FxHashMap;
+
 use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, ngx_process};
 
 use super::attached::AttachedHub;
+use super::record::Records;
 use super::slab::Slab;
 use super::wheel::Wheel;
-use super::{Worker, doorbell, fanout, housekeeping, idle, install, uninstall};
+use super::{Worker, doorbell, fanout, housekeeping, idle, install, parking, uninstall};
 use crate::config::main::MainConf;
 use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
@@ -100,12 +103,17 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         hubs: Vec::new(),
         subscribers: Slab::default(),
         wheel: Wheel::new(event::now()),
+        callbacks: FxHashMap::default(),
+        records: Records::default(),
+        rests: FxHashMap::default(),
+        to_park: Vec::new(),
         resume: VecDeque::new(),
         overdue: VecDeque::new(),
         turns: 0,
         turn_of: 0,
         drain: None,
         fanout: event(fanout::icomet_on_fanout, true)?,
+        park: event(parking::icomet_on_park, true)?,
         tick: event(idle::icomet_on_tick, false)?,
         housekeeping: event(housekeeping::icomet_on_housekeeping, true)?,
     };

@@ -11,11 +11,12 @@ use icomet_engine::{ChannelRef, Kind, ScanCursor, SubscribeError, WorkerId, Zone
 use icomet_protocol::frame::presence_line;
 use rustc_hash::FxHashMap;
 
+use super::leaving::Leaving;
 use super::slab::Slab;
 use super::{Worker, with};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::{event, log};
-use crate::sink::Sink;
+use crate::sink::{Held, Sink};
 
 /// Frames that wait for one listener, at most.
 const QUEUE: usize = 64;
@@ -30,7 +31,7 @@ const EVENTS: usize = 1024;
 const ROUNDS: usize = 8;
 
 struct Listener {
-    sink: Sink,
+    sink: Held,
     busy: bool,
     queue: VecDeque<Frame>,
     /// Where the repetition of all online lines stands, while one is on its way.
@@ -111,7 +112,12 @@ pub fn repeat(now: u64) {
 /// Ends all listeners, because the worker exits.
 pub fn end_all() {
     while let Some(sink) = with(Worker::take_idle_listener).flatten() {
-        sink.finish(Frame::default());
+        let leaving = Leaving {
+            sink: Sink::Held(sink),
+            seq: None,
+            parked: None,
+        };
+        leaving.finish(Frame::default());
     }
 }
 
@@ -201,7 +207,7 @@ impl Presence {
 
 impl Worker {
     /// Begins to listen.
-    pub fn listen(&mut self, hub: usize, sink: Sink) -> Result<u32, SubscribeError> {
+    pub fn listen(&mut self, hub: usize, sink: Held) -> Result<u32, SubscribeError> {
         let now = event::now();
         let Some(attached) = self.hubs.get_mut(hub) else {
             return Err(SubscribeError::ZoneFull);
@@ -260,7 +266,7 @@ impl Worker {
         presence.ready.clear();
     }
 
-    fn take_idle_listener(&mut self) -> Option<Sink> {
+    fn take_idle_listener(&mut self) -> Option<Held> {
         for hub in 0..self.hubs.len() {
             let presence = &self.hubs[hub].presence;
             for index in 0..presence.listeners.capacity() {
@@ -277,7 +283,7 @@ impl Worker {
         None
     }
 
-    fn next_lines(&mut self, hub: usize, index: u32) -> Option<(Sink, Frame)> {
+    fn next_lines(&mut self, hub: usize, index: u32) -> Option<(Held, Frame)> {
         let attached = self.hubs.get_mut(hub)?;
         let listener = attached.presence.listeners.get_mut(index)?;
         if listener.sink.is_busy() {

@@ -10,12 +10,12 @@ use super::channel::LocalChannel;
 use super::delivery::{poll_answer, room};
 use super::frames::{self, Batch};
 use super::subscriber::Subscriber;
-use super::wheel::Place;
+use super::wheel::{Place, SLOT, tick};
 use crate::answer::Answer;
 use crate::config::hub::Auth;
 use crate::ffi::event;
 use crate::ffi::output::Frame;
-use crate::sink::Sink;
+use crate::sink::{Held, Sink};
 
 /// What a client asks for.
 pub struct Ask<'a> {
@@ -51,8 +51,8 @@ pub enum Outcome {
 }
 
 impl Worker {
-    /// Subscribes; a subscriber that is held belongs to `sink`'s request from then on.
-    pub fn subscribe(&mut self, ask: &Ask<'_>, sink: Sink) -> Outcome {
+    /// Subscribes; a subscriber that is held belongs to that request from then on.
+    pub fn subscribe(&mut self, ask: &Ask<'_>, held: Held) -> Outcome {
         let now = event::now();
         let poll = ask.transport == Transport::LongPoll;
         let Some(attached) = self.hubs.get_mut(ask.hub) else {
@@ -103,7 +103,7 @@ impl Worker {
         } else {
             batch
                 .stream(&reading, ask.transport, epoch, ask.name)
-                .bytes
+                .whole(false)
                 .to_vec()
         };
         drop(reading);
@@ -125,7 +125,7 @@ impl Worker {
                         .channels
                         .insert(LocalChannel::new(reference, ask.name, next))
                 });
-                let index = self.hold(ask, sink, channel, batch.next, hub.polling_timeout);
+                let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
                 Outcome::Held(index, batch.next, Frame::new(head))
             }
         };
@@ -133,32 +133,36 @@ impl Worker {
         outcome
     }
 
-    fn hold(&mut self, ask: &Ask<'_>, sink: Sink, channel: u32, cursor: u64, idle: u64) -> u32 {
+    fn hold(&mut self, ask: &Ask<'_>, held: Held, channel: u32, cursor: u64, idle: u64) -> u32 {
         let idle = match ask.wait {
             Some(seconds) if ask.transport == Transport::LongPoll => idle.min(seconds * 1000),
             _ => idle,
         };
+        let idle = idle.div_ceil(SLOT) as u32;
         let poll = ask.transport == Transport::LongPoll;
         let (previous, next) = Subscriber::UNLINKED;
         let index = self.subscribers.insert(Subscriber {
-            sink,
-            hub: ask.hub,
-            channel,
-            transport: ask.transport,
-            // An endless answer is busy until its beginning is sent and it has caught up.
-            busy: !poll,
+            sink: Sink::Held(held),
             cursor,
             noop: ask.noop,
-            callback: ask
-                .callback
-                .as_ref()
-                .map(|callback| callback.as_str().into()),
-            deadline: event::now() + idle,
+            channel,
+            // The tick after the one in which the time is over, so that it is never early.
+            deadline: tick(event::now()) + 1 + idle,
             idle,
-            wheel: Place::default(),
             previous,
             next,
+            wheel: Place::default(),
+            hub: ask.hub as u16,
+            transport: ask.transport,
+            chunked: false,
+            // An endless answer is busy until its beginning is sent and it has caught up.
+            busy: !poll,
+            parking: false,
+            has_callback: ask.callback.is_some(),
         });
+        if let Some(callback) = &ask.callback {
+            self.callbacks.insert(index, callback.as_str().into());
+        }
         if let Some(local) = self.hubs[ask.hub].channels.get_mut(channel) {
             local.push(&mut self.subscribers, index);
         }

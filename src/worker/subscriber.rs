@@ -3,46 +3,66 @@
 use icomet_protocol::frame::Transport;
 
 use super::slab::NONE;
-use super::wheel::Place;
+use super::wheel::{Place, tick};
 use crate::sink::Sink;
 
 /// A subscriber of one channel, on this worker. There is no queue: what it has not been sent is in
-/// the channel's ring, from `cursor` on.
+/// the channel's ring, from `cursor` on. There may be a million of them: each byte counts.
 pub struct Subscriber {
     /// Where its messages go.
     pub sink: Sink,
-    /// Index of its hub on this worker.
-    pub hub: usize,
-    /// Index of its channel in that hub's table.
-    pub channel: u32,
-    /// How its messages are framed.
-    pub transport: Transport,
-    /// It is being sent something, or has to catch up: fan-out passes it by.
-    pub busy: bool,
     /// The next seq it is sent.
     pub cursor: u64,
     /// Its noop counter.
     pub noop: u64,
-    /// JSONP callback of a long poll.
-    pub callback: Option<Box<str>>,
-    /// When it gets a noop, in milliseconds.
-    pub deadline: u64,
-    /// Idle time before a noop, in milliseconds.
-    pub idle: u64,
-    /// Its place in the wheel.
-    pub wheel: Place,
+    /// Index of its channel in its hub's table.
+    pub channel: u32,
+    /// When it gets a noop, in ticks ([`tick`]).
+    pub deadline: u32,
+    /// Idle time before a noop, in ticks.
+    pub idle: u32,
     /// The subscriber before it in its channel.
     pub previous: u32,
     /// The subscriber after it in its channel.
     pub next: u32,
+    /// Its place in the wheel.
+    pub wheel: Place,
+    /// Index of its hub on this worker.
+    pub hub: u16,
+    /// How its messages are framed.
+    pub transport: Transport,
+    /// Frames are sent to it in chunks; not so while nginx's filters make them.
+    pub chunked: bool,
+    /// It is being sent something, or has to catch up: fan-out passes it by.
+    pub busy: bool,
+    /// Its request is to be given back.
+    pub parking: bool,
+    /// It is a long poll with a JSONP callback, which stands in the worker's table.
+    pub has_callback: bool,
 }
 
 impl Subscriber {
-    /// It was sent something: its idle time starts anew.
-    pub fn touch(&mut self, now: u64) {
-        self.deadline = now + self.idle;
-    }
-
     /// Not linked into a channel.
     pub const UNLINKED: (u32, u32) = (NONE, NONE);
+
+    /// It was sent something, at `now` milliseconds: its idle time starts anew.
+    ///
+    /// All subscribers of a channel are sent a message in one moment; so that their noops are not sent
+    /// in one moment as well, each has its own, up to a fifth of the idle time earlier.
+    pub fn touch(&mut self, index: u32, now: u64) {
+        // Fibonacci hashing: neighbours are spread evenly.
+        let spread = u64::from(index.wrapping_mul(0x9E37_79B9) >> 16);
+        let early = u64::from(self.idle) * spread / (5 << 16);
+        self.deadline = tick(now) + 1 + self.idle - early as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_small() {
+        assert_eq!(size_of::<Subscriber>(), 72);
+    }
 }

@@ -10,21 +10,26 @@ use super::subscriber::Subscriber;
 pub const SLOT: u64 = 100;
 
 /// Slots; deadlines further away than all of them wait in the last and are looked at again.
-const SLOTS: usize = 1024;
+const SLOTS: u32 = 1024;
+
+/// The tick that a time in milliseconds falls into. 32 bits last for thirteen years of uptime.
+pub fn tick(milliseconds: u64) -> u32 {
+    (milliseconds / SLOT) as u32
+}
 
 /// Subscribers by deadline. Links are in the subscribers.
 pub struct Wheel {
     heads: Vec<u32>,
-    /// The slot time (milliseconds / SLOT) up to which everything was looked at.
-    looked: u64,
+    /// The tick up to which everything was looked at.
+    looked: u32,
 }
 
 impl Wheel {
     /// An empty wheel that starts at `now` (milliseconds).
     pub fn new(now: u64) -> Wheel {
         Wheel {
-            heads: vec![NONE; SLOTS],
-            looked: now / SLOT,
+            heads: vec![NONE; SLOTS as usize],
+            looked: tick(now),
         }
     }
 
@@ -33,10 +38,8 @@ impl Wheel {
         let Some(deadline) = subscribers.get(index).map(|s| s.deadline) else {
             return;
         };
-        // The slot after the deadline's, so that a deadline is never early.
-        let wanted = deadline / SLOT + 1;
-        let slot = wanted.clamp(self.looked + 1, self.looked + SLOTS as u64 - 1);
-        let slot = (slot % SLOTS as u64) as u16;
+        let slot = deadline.clamp(self.looked + 1, self.looked + SLOTS - 1);
+        let slot = (slot % SLOTS) as u16;
         let head = core::mem::replace(&mut self.heads[usize::from(slot)], index);
         if let Some(next) = subscribers.get_mut(head) {
             next.wheel.previous = index;
@@ -76,18 +79,18 @@ impl Wheel {
     /// The subscribers whose deadline has come, taken out; those who got a later one stay in.
     pub fn due(&mut self, subscribers: &mut Slab<Subscriber>, now: u64) -> Vec<u32> {
         let mut due = Vec::new();
-        let target = now / SLOT;
+        let target = tick(now);
         // After a long stop (SIGSTOP, a jump of the clock) each slot is looked at once.
-        if target > self.looked + SLOTS as u64 {
-            self.looked = target - SLOTS as u64;
+        if target > self.looked + SLOTS {
+            self.looked = target - SLOTS;
         }
         while self.looked < target {
             self.looked += 1;
-            let slot = (self.looked % SLOTS as u64) as usize;
+            let slot = (self.looked % SLOTS) as usize;
             let mut index = core::mem::replace(&mut self.heads[slot], NONE);
             while let Some(subscriber) = subscribers.get_mut(index) {
                 let next = core::mem::take(&mut subscriber.wheel).next;
-                if subscriber.deadline <= now {
+                if subscriber.deadline <= target {
                     due.push(index);
                 } else {
                     self.insert(subscribers, index);

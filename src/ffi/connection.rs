@@ -1,0 +1,267 @@
+//! The connection of a request that was given back to nginx while its client waits, and the request
+//! that is made anew on it to end.
+
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+
+use nginx_sys::{
+    NGX_AGAIN, ngx_connection_t, ngx_event_t, ngx_http_connection_t, ngx_str_t, ngx_uint_t,
+};
+
+use super::conf::bytes;
+use super::guard::guarded;
+use super::request::{Request, code};
+use super::shim::{self, icomet_kept_t};
+use crate::worker::parking;
+
+/// nginx's NGX_HTTP_VERSION_10 and NGX_HTTP_VERSION_11 (ngx_http_request.h).
+const HTTP_10: ngx_uint_t = 1000;
+const HTTP_11: ngx_uint_t = 1001;
+
+/// A connection that nginx has no request on. It belongs to one subscriber, who is taken out of the
+/// worker's tables before a request is made on it again; so no copy outlives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection(NonNull<ngx_connection_t>);
+
+/// The configuration that a request was served by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    srv_conf: *mut *mut c_void,
+    loc_conf: *mut *mut c_void,
+}
+
+/// What is kept of a parked request, besides variables.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// nginx's own record of the connection, as a number; it lives as long as the connection.
+    pub http_connection: usize,
+    /// Server and location.
+    pub origin: Origin,
+    /// When the request began: seconds since 1970, and milliseconds.
+    pub start: (u64, u16),
+    /// Bytes of the request.
+    pub request_length: u64,
+    /// Bytes of the answer's head, once that was sent.
+    pub header_size: usize,
+    /// HTTP/1.0, not 1.1.
+    pub is_http_10: bool,
+    /// The connection may serve another request afterwards.
+    pub keepalive: bool,
+    /// The answer's head was sent.
+    pub head_sent: bool,
+    /// The answer is in chunks (RFC 9112, section 7.1).
+    pub chunked: bool,
+    /// `$request`
+    pub request_line: &'a [u8],
+    /// `$request_uri`
+    pub unparsed_uri: &'a [u8],
+    /// `$uri`
+    pub uri: &'a [u8],
+    /// `$args`
+    pub args: &'a [u8],
+}
+
+/// What became of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// So many bytes were taken; fewer than all when the client takes no more now.
+    Bytes(usize),
+    /// The connection is broken.
+    Broken,
+}
+
+/// Whether the request can be given back; it is a held one, and its handler has returned.
+pub fn can_park(request: &Request) -> bool {
+    // SAFETY: the request is live.
+    unsafe { shim::icomet_request_can_park(request.as_ptr()) != 0 }
+}
+
+/// What there is to keep of a request; `None` for a version of HTTP that cannot be kept.
+pub fn describe(request: &Request) -> Option<Kept<'_>> {
+    // SAFETY: the request is live; the strings live in its pool, as long as the borrow.
+    unsafe {
+        let mut kept: icomet_kept_t = core::mem::zeroed();
+        shim::icomet_request_describe(request.as_ptr(), &raw mut kept);
+        Some(Kept {
+            http_connection: kept.http_connection.expose_provenance(),
+            origin: Origin {
+                srv_conf: kept.srv_conf,
+                loc_conf: kept.loc_conf,
+            },
+            start: (
+                u64::try_from(kept.start_sec).unwrap_or(0),
+                kept.start_msec as u16,
+            ),
+            request_length: u64::try_from(kept.request_length).unwrap_or(0),
+            header_size: kept.header_size,
+            is_http_10: match kept.http_version {
+                HTTP_10 => true,
+                HTTP_11 => false,
+                _ => return None,
+            },
+            keepalive: kept.keepalive != 0,
+            head_sent: kept.head_sent != 0,
+            chunked: kept.chunked != 0,
+            request_line: bytes(kept.request_line),
+            unparsed_uri: bytes(kept.unparsed_uri),
+            uri: bytes(kept.uri),
+            args: bytes(kept.args),
+        })
+    }
+}
+
+/// Gives a request back that [`can_park`]; its connection is the subscriber's of that index from here
+/// on. The request's context must have no owner any more.
+pub fn park(request: Request, subscriber: u32) -> Option<Connection> {
+    let data = ptr::without_provenance_mut(subscriber as usize);
+    // SAFETY: the request is live and is not used after this; nginx calls the handlers with this
+    // connection's events until it is unparked.
+    let connection = unsafe {
+        shim::icomet_request_park(
+            request.as_ptr(),
+            data,
+            Some(icomet_on_parked_read),
+            Some(icomet_on_parked_write),
+        )
+    };
+    NonNull::new(connection).map(Connection)
+}
+
+impl Connection {
+    /// Makes a request on it anew, to end; it must not be used as a parked one afterwards. `None` when
+    /// nginx has no memory: the connection is closed then.
+    pub fn unpark<'a>(
+        self,
+        kept: &Kept<'_>,
+        variables: impl Iterator<Item = (u16, &'a [u8])>,
+    ) -> Option<Request> {
+        let raw = icomet_kept_t {
+            http_connection: ptr::with_exposed_provenance_mut::<ngx_http_connection_t>(
+                kept.http_connection,
+            ),
+            srv_conf: kept.origin.srv_conf,
+            loc_conf: kept.origin.loc_conf,
+            start_sec: kept.start.0 as _,
+            start_msec: kept.start.1.into(),
+            request_length: kept.request_length as _,
+            header_size: kept.header_size,
+            http_version: if kept.is_http_10 { HTTP_10 } else { HTTP_11 },
+            keepalive: kept.keepalive.into(),
+            head_sent: kept.head_sent.into(),
+            chunked: kept.chunked.into(),
+            request_line: view(kept.request_line),
+            unparsed_uri: view(kept.unparsed_uri),
+            uri: view(kept.uri),
+            args: view(kept.args),
+        };
+        // SAFETY: the connection is parked, and what is kept of its request came from it; the strings
+        // are copied into the new request's pool.
+        unsafe {
+            let r = shim::icomet_connection_unpark(self.0.as_ptr(), &raw const raw);
+            let request = Request::from_raw(r)?;
+            for (index, value) in variables {
+                let value = view(value);
+                // Without memory for it the variable has no value, which a log can bear.
+                shim::icomet_variable_restore(r, index.into(), &raw const value);
+            }
+            Some(request)
+        }
+    }
+
+    /// Sends what the client takes now.
+    pub fn send(self, data: &[u8]) -> Taken {
+        let mut sent = 0;
+        while sent < data.len() {
+            let rest = &data[sent..];
+            // SAFETY: the connection is live, and the bytes are only read.
+            let n =
+                unsafe { shim::icomet_connection_send(self.0.as_ptr(), rest.as_ptr(), rest.len()) };
+            match usize::try_from(n) {
+                Ok(0) => break,
+                Ok(n) => {
+                    sent += n;
+                    // A second call would only be told to wait.
+                    if n < rest.len() {
+                        break;
+                    }
+                }
+                Err(_) if n == NGX_AGAIN as isize => break,
+                Err(_) => return Taken::Broken,
+            }
+        }
+        Taken::Bytes(sent)
+    }
+
+    /// Waits until the client takes more, but no longer than send_timeout. `Err`: it is broken.
+    pub fn wait(self, origin: Origin) -> Result<(), ()> {
+        // SAFETY: the connection is live, and the location's configuration as well.
+        let rc = unsafe { shim::icomet_connection_wait(self.0.as_ptr(), origin.loc_conf) };
+        if rc == code::OK { Ok(()) } else { Err(()) }
+    }
+
+    /// The client has taken what it was waited for.
+    pub fn stop_waiting(self) {
+        // SAFETY: the connection is live.
+        unsafe { shim::icomet_connection_sent(self.0.as_ptr()) }
+    }
+
+    /// The subscriber that it belongs to.
+    pub fn subscriber(self) -> u32 {
+        // SAFETY: the connection is parked, so its data is the number that park() gave it.
+        unsafe { (*self.0.as_ptr()).data.addr() as u32 }
+    }
+}
+
+fn view(text: &[u8]) -> ngx_str_t {
+    ngx_str_t {
+        len: text.len(),
+        data: text.as_ptr().cast_mut(),
+    }
+}
+
+/// # Safety
+///
+/// `event` is an event of a parked connection.
+unsafe fn connection_of(event: *mut ngx_event_t) -> Option<Connection> {
+    // SAFETY: see the function; nginx keeps the connection in its event's data.
+    NonNull::new(unsafe { (*event).data.cast::<ngx_connection_t>() }).map(Connection)
+}
+
+/// nginx calls it when the client of a parked connection sent something or left, and when the worker
+/// begins to exit.
+unsafe extern "C" fn icomet_on_parked_read(event: *mut ngx_event_t) {
+    guarded("read event of a parked connection", (), || {
+        // SAFETY: nginx passes the read event of the connection that it was set on.
+        let Some(connection) = (unsafe { connection_of(event) }) else {
+            return;
+        };
+        let index = connection.subscriber();
+        // What a client sends while a long poll waits is its next request.
+        let keep = parking::is_long_poll(index);
+        // SAFETY: the connection is live.
+        let seen = unsafe { shim::icomet_connection_read(connection.0.as_ptr(), keep.into()) };
+        match seen as u32 {
+            shim::ICOMET_READ_DATA if !keep => parking::junk(index),
+            shim::ICOMET_READ_GONE => parking::gone(index),
+            shim::ICOMET_READ_EXITING => crate::worker::shutdown::begin(),
+            _ => {}
+        }
+    });
+}
+
+/// nginx calls it when the client of a parked connection can take more, or has not for send_timeout.
+unsafe extern "C" fn icomet_on_parked_write(event: *mut ngx_event_t) {
+    guarded("write event of a parked connection", (), || {
+        // SAFETY: nginx passes the write event of the connection that it was set on.
+        let Some(connection) = (unsafe { connection_of(event) }) else {
+            return;
+        };
+        // SAFETY: the connection is live.
+        let timed_out = unsafe { shim::icomet_connection_timed_out(connection.0.as_ptr()) != 0 };
+        if timed_out {
+            parking::timed_out(connection.subscriber());
+        } else {
+            parking::writable(connection.subscriber());
+        }
+    });
+}

@@ -1,0 +1,101 @@
+//! A subscriber that is out of the worker's tables, on its way to its end: the request that it is held
+//! by, or one made anew on its parked connection, gets the last bytes and the line in the log.
+
+use std::rc::Rc;
+
+use icomet_protocol::frame::{LAST_CHUNK, chunk};
+use nginx_sys::ngx_int_t;
+
+use super::record::Record;
+use crate::answer::Answer;
+use crate::config::hub::Hub;
+use crate::context::{Context, Owner};
+use crate::endpoint;
+use crate::ffi::output::Frame;
+use crate::ffi::request::{Request, code};
+use crate::sink::Sink;
+
+/// A subscriber that has left the tables. It must be brought to its end: its connection has no other
+/// owner.
+#[must_use = "the connection would hang"]
+pub struct Leaving {
+    /// Where its last bytes go.
+    pub sink: Sink,
+    /// The next seq that it had not been sent; none for who listens to channels coming and going.
+    pub seq: Option<u64>,
+    /// What a request made anew is given.
+    pub parked: Option<Parked>,
+}
+
+/// What is known of a subscriber whose request was given back.
+pub struct Parked {
+    /// Its hub.
+    pub hub: Rc<Hub>,
+    /// Its channel's name.
+    pub channel: Rc<str>,
+    /// What was kept of its request.
+    pub record: Record,
+}
+
+impl Leaving {
+    /// Answers its long poll.
+    pub fn answer(self, answer: Answer) {
+        self.finalize(|request, context| answer.send(request, context));
+    }
+
+    /// Ends its endless answer with these bytes.
+    pub fn finish(self, frame: Frame) {
+        let chunked = self
+            .parked
+            .as_ref()
+            .is_some_and(|parked| parked.record.is_chunked());
+        let last = if chunked {
+            let mut bytes = Vec::new();
+            chunk(&frame, &mut bytes);
+            bytes.extend_from_slice(LAST_CHUNK);
+            Frame::new(bytes)
+        } else {
+            frame
+        };
+        self.finalize(|request, context| context.output.send_last(request, last));
+    }
+
+    /// Ends its connection, for the reason that is an HTTP status or a code of nginx.
+    pub fn end(self, rc: ngx_int_t) {
+        self.finalize(|_, _| rc);
+    }
+
+    fn finalize(self, last: impl FnOnce(Request, &Context) -> ngx_int_t) {
+        let seq = self.seq;
+        let Some(request) = self.request() else {
+            return;
+        };
+        let rc = match request.context() {
+            Some(context) => {
+                context.owner.set(Owner::None);
+                if seq.is_some() {
+                    context.seq.set(seq);
+                }
+                last(request, context)
+            }
+            None => code::ERROR,
+        };
+        request.finalize(rc);
+    }
+
+    fn request(self) -> Option<Request> {
+        match (self.sink, self.parked) {
+            (Sink::Parked(connection, _), Some(parked)) => {
+                let request = parked.record.unpark(connection)?;
+                let context = Context::new(parked.hub);
+                context.set_channel(&parked.channel);
+                context.endpoint.set(endpoint::asked(&request));
+                // Without memory for it the request has no context, and is ended.
+                let _ = request.attach(context);
+                Some(request)
+            }
+            (Sink::Held(held), _) => Some(held.0),
+            (Sink::Parked(..), None) => None,
+        }
+    }
+}

@@ -397,6 +397,21 @@ icomet_connection_timed_out(ngx_connection_t *c)
 }
 
 
+/*
+ * What the first block of the connection's pool has left, some 100 bytes of
+ * connection_pool_size.  Nothing is allocated from it while no request is
+ * there, so it can hold bytes as long as the connection is parked.
+ */
+
+size_t
+icomet_connection_slack(ngx_connection_t *c, u_char **start)
+{
+    *start = c->pool->d.last;
+
+    return c->pool->d.end - c->pool->d.last;
+}
+
+
 static ngx_uint_t
 icomet_gone(ngx_connection_t *c, ngx_err_t err)
 {

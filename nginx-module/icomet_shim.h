@@ -114,6 +114,7 @@ ssize_t icomet_connection_send(ngx_connection_t *c, const u_char *data,
 ngx_int_t icomet_connection_wait(ngx_connection_t *c, void **loc_conf);
 void icomet_connection_sent(ngx_connection_t *c);
 ngx_uint_t icomet_connection_timed_out(ngx_connection_t *c);
+size_t icomet_connection_slack(ngx_connection_t *c, u_char **start);
 ngx_uint_t icomet_connection_read(ngx_connection_t *c, ngx_uint_t keep);
 ngx_uint_t icomet_variable_at(ngx_http_request_t *r, ngx_uint_t index,
     ngx_str_t *name, ngx_uint_t *flags);

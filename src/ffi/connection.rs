@@ -205,6 +205,37 @@ impl Connection {
         unsafe { shim::icomet_connection_sent(self.0.as_ptr()) }
     }
 
+    /// Keeps bytes in what the connection's own pool has left, while it is parked; whether they fit.
+    pub fn keep(self, kept: &[u8]) -> bool {
+        let Ok(len) = u16::try_from(kept.len()) else {
+            return false;
+        };
+        let mut start = ptr::null_mut();
+        // SAFETY: the connection is parked, so the slack is nobody's; it is written within its size.
+        unsafe {
+            let slack = shim::icomet_connection_slack(self.0.as_ptr(), &raw mut start);
+            if slack < size_of::<u16>() + kept.len() {
+                return false;
+            }
+            let head = len.to_ne_bytes();
+            ptr::copy_nonoverlapping(head.as_ptr(), start, head.len());
+            ptr::copy_nonoverlapping(kept.as_ptr(), start.add(head.len()), kept.len());
+        }
+        true
+    }
+
+    /// What [`Connection::keep`] kept; it is gone when the connection is unparked.
+    pub fn kept(&self) -> &[u8] {
+        let mut start = ptr::null_mut();
+        // SAFETY: keep() was called on this parked connection and nothing was allocated since, so the
+        // same slack holds a length and as many bytes.
+        unsafe {
+            shim::icomet_connection_slack(self.0.as_ptr(), &raw mut start);
+            let len = u16::from_ne_bytes([*start, *start.add(1)]);
+            core::slice::from_raw_parts(start.add(size_of::<u16>()), len.into())
+        }
+    }
+
     /// The subscriber that it belongs to.
     pub fn subscriber(self) -> u32 {
         // SAFETY: the connection is parked, so its data is the number that park() gave it.

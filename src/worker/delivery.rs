@@ -124,13 +124,15 @@ impl Worker {
         let local = attached.channels.get_mut(channel)?;
         let parked = match sink {
             Sink::Held(_) => None,
-            Sink::Parked(_, record) => {
+            Sink::Parked(connection, record) => {
                 self.rests.remove(&index);
-                self.records.remove(record).map(|record| Parked {
-                    hub: Rc::clone(&attached.hub),
-                    channel: Rc::clone(&local.name),
-                    record,
-                })
+                self.records
+                    .remove(connection, record)
+                    .map(|record| Parked {
+                        hub: Rc::clone(&attached.hub),
+                        channel: Rc::clone(&local.name),
+                        record,
+                    })
             }
         };
         local.unlink(&mut self.subscribers, index);

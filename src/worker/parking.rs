@@ -49,12 +49,13 @@ fn park(index: u32) -> Option<()> {
             Some((variable.index, value))
         })
         .collect();
-    let record = with(|worker| worker.records.insert(&kept, variables.into_iter())).flatten()?;
+    let record = with(|worker| worker.records.write(&kept, variables.into_iter())).flatten()?;
     let chunked = kept.chunked;
     request.context()?.owner.set(Owner::None);
     let connection = connection::park(request, index)?;
     with(|worker| {
         let subscriber = worker.subscribers.get_mut(index)?;
+        let record = worker.records.insert(connection, record);
         subscriber.sink = Sink::Parked(connection, record);
         subscriber.chunked = chunked;
         Some(())
@@ -154,12 +155,12 @@ impl Worker {
     /// Keeps what a subscriber has not taken; where it was served.
     fn keep_rest(&mut self, index: u32, rest: Rest) -> Option<connection::Origin> {
         let subscriber = self.subscribers.get_mut(index)?;
-        let Sink::Parked(_, record) = subscriber.sink else {
+        let Sink::Parked(connection, record) = subscriber.sink else {
             return None;
         };
         subscriber.busy = true;
         self.rests.insert(index, rest);
-        self.records.origin_of(record)
+        self.records.origin_of(connection, record)
     }
 
     fn take_rest(&mut self, index: u32) -> Option<(Connection, Rest)> {

@@ -1,9 +1,10 @@
 //! What is kept of each parked request, in as few bytes as it takes: for the log line and the head of
 //! the answer when the subscription ends.
 //!
-//! A record is one block of the [`Arena`]: fixed fields, then the request's target, then the variables
+//! A record is some 100 bytes: fixed fields, then the request's target, then the variables
 //! that a fresh request could not answer ([`crate::config::kept`]). Long values of those are mostly
-//! the same for many clients, so each is kept once ([`Texts`]).
+//! the same for many clients, so each is kept once ([`Texts`]). A record stands in memory that nginx has
+//! allocated for the connection and does not use ([`Connection::keep`]), or else in the [`Arena`].
 
 use core::ops::Range;
 
@@ -25,6 +26,9 @@ const CHUNKED: u8 = 8;
 /// The target alone tells request line, `$uri` and `$args`.
 const PLAIN: u8 = 16;
 
+/// Stands for the handle of a record that the connection itself keeps.
+const IN_CONNECTION: u32 = u32::MAX;
+
 /// The records of a worker.
 #[derive(Default)]
 pub struct Records {
@@ -36,6 +40,10 @@ pub struct Records {
     scratch: Vec<u8>,
 }
 
+/// A record that is to be inserted: its shared texts are counted already.
+#[must_use]
+pub struct Written(Vec<u8>);
+
 /// A record that was taken out.
 pub struct Record {
     /// The block, and behind it the shared texts of its variables.
@@ -46,12 +54,12 @@ pub struct Record {
 }
 
 impl Records {
-    /// Keeps what there is to keep; `None` when something is too long for a record.
-    pub fn insert<'a>(
+    /// Writes a record, for [`Records::insert`]; `None` when something is too long for one.
+    pub fn write<'a>(
         &mut self,
         kept: &Kept<'_>,
         variables: impl Iterator<Item = (u16, &'a [u8])>,
-    ) -> Option<u32> {
+    ) -> Option<Written> {
         let origin = self.origin(kept.origin)?;
         let mut out = core::mem::take(&mut self.scratch);
         out.clear();
@@ -89,14 +97,30 @@ impl Records {
                 out.extend_from_slice(&self.texts.intern(value).to_ne_bytes());
             }
         }
-        let handle = self.arena.insert(&out);
-        self.scratch = out;
-        Some(handle)
+        Some(Written(out))
+    }
+
+    /// Keeps a record for as long as its connection is parked, and gives the handle of it.
+    pub fn insert(&mut self, connection: Connection, record: Written) -> u32 {
+        let handle = if connection.keep(&record.0) {
+            IN_CONNECTION
+        } else {
+            self.arena.insert(&record.0)
+        };
+        self.scratch = record.0;
+        handle
+    }
+
+    fn bytes<'a>(&'a self, connection: &'a Connection, handle: u32) -> &'a [u8] {
+        match handle {
+            IN_CONNECTION => connection.kept(),
+            _ => self.arena.get(handle),
+        }
     }
 
     /// The server and location of a record.
-    pub fn origin_of(&self, handle: u32) -> Option<Origin> {
-        let mut from = Reader(self.arena.get(handle));
+    pub fn origin_of(&self, connection: Connection, handle: u32) -> Option<Origin> {
+        let mut from = Reader(self.bytes(&connection, handle));
         from.take::<1>()?;
         from.take::<8>()?;
         let origin = u16::from_ne_bytes(from.take()?);
@@ -104,13 +128,16 @@ impl Records {
     }
 
     /// Takes a record out.
-    pub fn remove(&mut self, handle: u32) -> Option<Record> {
-        let origin = self.origin_of(handle)?;
-        let block = self.arena.get(handle);
+    pub fn remove(&mut self, connection: Connection, handle: u32) -> Option<Record> {
+        let origin = self.origin_of(connection, handle)?;
         let mut record = Record {
-            bytes: block.to_vec(),
+            bytes: self.bytes(&connection, handle).to_vec(),
             origin,
             variables: Vec::new(),
+        };
+        let block = match handle {
+            IN_CONNECTION => connection.kept(),
+            _ => self.arena.get(handle),
         };
         let mut from = Reader::of_variables(block);
         while let Some((index, value)) = from.variable() {
@@ -128,7 +155,9 @@ impl Records {
             };
             record.variables.push((index, range));
         }
-        self.arena.remove(handle);
+        if handle != IN_CONNECTION {
+            self.arena.remove(handle);
+        }
         Some(record)
     }
 

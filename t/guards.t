@@ -40,6 +40,21 @@ sub refused {
     return $answer;
 }
 
+# A subscriber that limit_conn lets in as soon as there is a place: a place is given back a little after the
+# client has seen its answer.
+sub admitted {
+    my ($uri) = @_;
+    my ($cname) = $uri =~ /[?&]cname=([^&]*)/;
+    my $conn;
+    until_true(sub {
+        $conn = conn()->request('GET', $uri);
+        my $in;
+        until_true(sub { $in = subscribers($cname) == 1 or $conn->readable }, "$uri is let in or refused");
+        return $in || subscribers($cname) == 1;
+    }, "$uri is let in");
+    return $conn;
+}
+
 set_up();
 run_tests();
 
@@ -47,35 +62,25 @@ __DATA__
 
 === TEST 1: limit_conn: one at a time, and free again when the first has ended, however it ended
 --- http_config
-    icomet_hub main { zone 16m; polling_timeout 1s; }
+    icomet_hub main { zone 16m; }
     limit_conn_zone $binary_remote_addr zone=guards1:1m;
 --- config
     location ~ ^/icomet/        { limit_conn guards1 1; icomet_sub main; }
     location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
-# What a client did, nginx notices a little later; and a limit is given back after the subscription is.
-my $free = sub {
-    my ($what) = @_;
-    until_true(sub { http('GET', '/icomet/ping')->{status} == 200 }, "a place is free: $what");
-};
 for my $transport ('sub', @STREAMS) {
-    for my $how (qw(close leave reset noop)) {
+    for my $how (qw(close leave reset half_close)) {
         my $cname = "guards1-$transport-$how";
-        my $conn = conn()->request('GET', "/icomet/$transport?cname=$cname&seq=1");
-        until_true(sub { get("/icomet-admin/check?cname=$cname") ne "{}\n" }, 'it is there');
-        # A long poll may be over by its own noop before the others have asked.
-        if ($how ne 'noop') {
-            push_ok($cname, 'x') if $transport ne 'sub';
-            same(message($conn), data($cname, 1, 'x'), "$transport, $how: it hears") if $transport ne 'sub';
-            same(http('GET', "/icomet/$_?cname=guards1other&seq=1&wait=0")->{status}, 503, "$transport, $how: another $_ is refused")
-                for $transport eq 'sub' ? () : ('sub', @STREAMS);
-        }
-        if    ($how eq 'close') { get("/icomet-admin/close?cname=$cname"); $conn->rest }
-        elsif ($how eq 'noop')  { matches(message($conn), qr/"type":"noop"/, "$transport: noop"); $conn->leave }
-        else                    { $conn->$how }
-        $free->("$transport, $how");
+        my $conn = admitted("/icomet/$transport?cname=$cname&seq=1");
+        same(http('GET', "/icomet/$_?cname=guards1other&seq=1")->{status}, 503, "$transport, $how: another $_ is refused") for 'sub', @STREAMS;
+        same(subscribers('guards1other'), 0, "$transport, $how: and does not wait");
+        same(get("/icomet-admin/close?cname=$cname"), "ok 1\n", "$transport: close") if $how eq 'close';
+        if ($how eq 'close') { matches($conn->rest, qr/"type":"close"/, "$transport: closed") }
+        else                 { $conn->$how }
+        await_subscribers($cname, 0);
     }
 }
+admitted('/icomet/stream?cname=guards1-last&seq=1');
 --- error_log eval
 qr/\[error\] .*limiting connections by zone "guards1"/
 --- no_error_log
@@ -84,23 +89,34 @@ qr/\[error\] .*limiting connections by zone "guards1"/
 
 
 
-=== TEST 2: limit_conn and a long poll on one connection after another
+=== TEST 2: limit_conn and long polls on one connection, answered by messages and noops
 --- http_config
-    icomet_hub main { zone 16m; }
+    icomet_hub main { zone 16m; polling_timeout 1s; }
     limit_conn_zone $binary_remote_addr zone=guards2:1m;
 --- config
     location ~ ^/icomet/        { limit_conn guards2 1; icomet_sub main; }
     location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 my $conn = conn();
-for my $seq (1 .. 5) {
-    $conn->request('GET', "/icomet/sub?cname=guards2&seq=$seq");
-    await_subscribers('guards2', 1);
-    same(http('GET', '/icomet/sub?cname=guards2other&seq=1')->{status}, 503, "poll $seq: another is refused while it waits");
-    push_ok('guards2', "m$seq");
-    same($conn->rest, data('guards2', $seq, "m$seq") . "\n", "poll $seq");
-    same(http('GET', '/icomet/ping')->{status}, 200, "poll $seq: the idle connection counts no more");
+my $seq = 1;
+for my $round (1 .. 5) {
+    # A poll that was still counted would keep the next one out.
+    $conn->request('GET', "/icomet/sub?cname=guards2&seq=$seq&noop=$round");
+    if ($round % 2) {
+        same($conn->rest, data('guards2', $round, '', 'noop') . "\n", "round $round: noop");
+    }
+    else {
+        # It may have had its noop already.
+        push_ok('guards2', "m$seq");
+        my $body = $conn->rest;
+        if ($body !~ /noop/) { same($body, data('guards2', $seq, "m$seq") . "\n", "round $round: message") }
+        else                 { same($body, data('guards2', $round, '', 'noop') . "\n", "round $round: noop") }
+        $seq++;
+    }
 }
+# Idle, the connection counts no more.
+my $other = admitted('/icomet/stream?cname=guards2&seq=1');
+same($conn->request('GET', '/icomet/sub?cname=guards2&seq=1')->head, 503, 'but a poll on it does');
 --- error_log eval
 qr/\[error\] .*limiting connections by zone "guards2"/
 --- no_error_log
@@ -237,11 +253,6 @@ for my $transport ('sub', @STREAMS) {
     served("/$_/$transport?cname=guards8-$transport&seq=1", "$_, $transport: with the password", @ann) for qw(any all);
     served("/address/$transport?cname=guards8-$transport&seq=1", "address, $transport: no password");
 }
---- error_log
-access forbidden by rule
---- no_error_log
-[alert]
-[crit]
 
 
 
@@ -382,6 +393,7 @@ same($answer->{status}, 200, 'status');
 matches($answer->{text}, qr/\Abefore .* after\n\z/s, 'the page is whole');
 same(subscribers('guards13'), 0, 'nobody waits');
 --- error_log
+an icomet endpoint was asked by a subrequest
 --- no_error_log
 [alert]
 [crit]

@@ -105,6 +105,14 @@ sub _fill {
     }
 }
 
+# Whether something can be read now: bytes, or the end.
+sub readable {
+    my ($self) = @_;
+    my $set = '';
+    vec($set, fileno $self->{socket}, 1) = 1;
+    return length $self->{raw} || select($set, undef, undef, 0) > 0;
+}
+
 sub _state {
     my ($self) = @_;
     my $status = $self->{status} // 'no status';

@@ -466,3 +466,79 @@ for my $transport ('sub', @STREAMS) {
     );
     same($entry->{$_}, $expected{$_}, "$transport: $_") for sort keys %expected;
 }
+
+
+
+=== TEST 15: an identifier that was made for the request is the same in the answer and in the log
+--- http_config
+    icomet_hub main { zone 16m; }
+    log_format icomet 'channel=$icomet_channel|id=$request_id';
+--- config
+    access_log logs/icomet.log icomet;
+    location ~ ^/icomet/        { add_header X-Id $request_id; icomet_sub main; }
+    location ~ ^/icomet-admin/  { access_log off; icomet_pub main; }
+--- play
+my %seen;
+for my $transport ('sub', @STREAMS) {
+    my $cname = "log15-$transport";
+    my $conn = subscribe("/icomet/$transport?cname=$cname&seq=1");
+    push_ok($cname, 'x');
+    first_message($conn);
+    $conn->leave;
+    matches($conn->header('X-Id'), qr/\A[0-9a-f]{32}\z/, "$transport: in the answer");
+    same(log_entry(qr/\Q$cname\E\|/, 'icomet.log')->{id}, $conn->header('X-Id'), "$transport: in the log");
+    $seen{ $conn->header('X-Id') }++;
+}
+same(scalar keys %seen, 4, 'each its own');
+
+
+
+=== TEST 16: the client's address as a proxy in front tells it, for each request on a connection anew
+--- http_config
+    icomet_hub main { zone 16m; }
+    log_format icomet 'channel=$icomet_channel|address=$remote_addr|proxy=$realip_remote_addr';
+--- config
+    access_log logs/icomet.log icomet;
+    set_real_ip_from 127.0.0.1;
+    real_ip_header X-Real-IP;
+    location ~ ^/icomet/        { icomet_sub main; }
+    location ~ ^/icomet-admin/  { access_log off; icomet_pub main; }
+--- play
+my $conn = conn();
+my $n = 0;
+for my $transport ('sub', 'poll', @STREAMS) {
+    $n++;
+    my $cname = "log16-$transport";
+    $conn->request('GET', "/icomet/$transport?cname=$cname&seq=1", headers => ["X-Real-IP: 192.0.2.$n"]);
+    await_subscribers($cname, 1);
+    push_ok($cname, 'x');
+    first_message($conn);
+    get("/icomet-admin/close?cname=$cname");
+    $conn->rest;
+    my $entry = log_entry(qr/\Q$cname\E\|/, 'icomet.log');
+    same("$entry->{address} $entry->{proxy}", "192.0.2.$n 127.0.0.1", $transport);
+}
+
+
+
+=== TEST 17: several logs, one of them written later
+--- http_config
+    icomet_hub main { zone 16m; }
+    log_format icomet 'channel=$icomet_channel|status=$status';
+    log_format other  'CHANNEL=$icomet_channel|agent=$http_user_agent';
+--- config
+    access_log logs/icomet.log icomet;
+    access_log logs/other.log other;
+    access_log logs/buffered.log icomet buffer=4k flush=100ms;
+    location ~ ^/icomet/        { icomet_sub main; }
+    location ~ ^/icomet-admin/  { access_log off; icomet_pub main; }
+--- play
+for my $transport ('sub', @STREAMS) {
+    my $cname = "log17-$transport";
+    my $conn = subscribe("/icomet/$transport?cname=$cname&seq=1", headers => ['User-Agent: three logs']);
+    push_ok($cname, 'x');
+    first_message($conn);
+    $conn->leave;
+    same(log_entry(qr/\Q$cname\E\|/, $_)->{status}, 200, "$transport: $_") for qw(icomet.log buffered.log);
+    same(log_entry(qr/\Q$cname\E\|/, 'other.log')->{agent}, 'three logs', "$transport: the other");
+}

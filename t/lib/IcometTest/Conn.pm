@@ -14,7 +14,7 @@ use Time::HiRes qw(time);
 # Generous: nginx may run under valgrind on a busy machine. Nothing waits that long when all is well.
 our $DEADLINE = $ENV{ICOMET_TEST_DEADLINE} || 60;
 
-# Options: tls; narrow: a receive buffer of about so many bytes, for a reader that is to fall behind.
+# Options: tls: 1, or the protocol's version as IO::Socket::SSL names it; narrow: a receive buffer of about so many bytes, for a reader that is to fall behind.
 sub new {
     my ($class, $port, %o) = @_;
     my $end = time + $DEADLINE;
@@ -27,7 +27,8 @@ sub new {
     $socket->autoflush(1);
     if ($o{tls}) {
         require IO::Socket::SSL;
-        IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0, Timeout => $DEADLINE)
+        my @version = $o{tls} eq 1 ? () : (SSL_version => $o{tls});
+        IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0, Timeout => $DEADLINE, @version)
             or croak "no TLS on port $port: $IO::Socket::SSL::SSL_ERROR";
         # A record without data (a session ticket) must not keep a read waiting.
         $socket->blocking(0);

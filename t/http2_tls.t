@@ -2,15 +2,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use File::Temp qw(tempdir);
 use IcometTest;
-
-# A certificate of our own; made before Test::Nginx reads the configurations that name it.
-BEGIN {
-    my $dir = $ENV{TEST_NGINX_CERT_DIR} = tempdir(CLEANUP => 1);
-    system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout $dir/key.pem -out $dir/cert.pem 2>$dir/openssl.log") == 0
-        or die "openssl cannot make a certificate\n";
-}
 use Test::Nginx::Socket 'no_plan';
 
 our %pid;    # of curl, by the handle on its output
@@ -30,7 +22,7 @@ sub curl {
 
 sub all { my ($out) = @_; local $/; my $text = <$out>; close $out; return $text // '' }
 
-set_up();
+set_up(tls => 1);
 run_tests();
 
 __DATA__

@@ -9,13 +9,15 @@ package IcometTest;
 #               unless the block says --- error_log or --- no_error_log itself.
 # A block without --- config gets the two locations of the README.
 #
-# Environment: ICOMET_TEST_WORKERS (default 1), ICOMET_TEST_DEADLINE (seconds, default 60).
+# Environment: ICOMET_TEST_WORKERS (default 1), ICOMET_TEST_DEADLINE (seconds, default 60),
+# ICOMET_TEST_PARK ("off" puts "icomet_park off;" into each block's http configuration; default: nothing).
 
 use strict;
 use warnings;
 
 use Cwd ();
 use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
 
 # Each file gets a port and a folder of its own, so that "prove -j2" works; before Test::Nginx loads.
 BEGIN {
@@ -38,9 +40,9 @@ use Test::More ();
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(
-    set_up same matches answers errors get post http conn subscribe push_ok
+    set_up same matches answers errors get post http conn port subscribe push_ok
     await_subscribers await_check subscribers until_true data quoted encode epoch_of worker_pids master_pid rewrite_config reload
-    access_log_line error_log_has LOCATIONS
+    access_log_line log_entry log_entries error_log_has LOCATIONS
 );
 
 use constant LOCATIONS => <<'END';
@@ -51,9 +53,15 @@ END
 my $name = '';
 my @held;
 
-# Readies Test::Nginx; called by each suite before run_tests. "single": without a master process.
+# Readies Test::Nginx; called by each suite before run_tests. "single": without a master process; "tls": with a
+# certificate in $TEST_NGINX_CERT_DIR.
 sub set_up {
     my (%o) = @_;
+    if ($o{tls}) {
+        my $dir = $ENV{TEST_NGINX_CERT_DIR} = tempdir(CLEANUP => 1);
+        system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout $dir/key.pem -out $dir/cert.pem 2>$dir/openssl.log") == 0
+            or die "openssl cannot make a certificate\n";
+    }
     if ($o{single}) {
         Test::Nginx::Util::master_off();
         Test::Nginx::Util::workers(1);
@@ -92,6 +100,8 @@ sub _complete {
     }
     $block->set_value(config => $config);
     $block->set_value(http_config => _hub($block)) if !defined $block->http_config;
+    $block->set_value(http_config => "    icomet_park off;\n" . $block->http_config)
+        if ($ENV{ICOMET_TEST_PARK} // '') eq 'off';
     if (!defined $block->error_log && !defined $block->no_error_log) {
         $block->set_value(no_error_log => "[error]\n[alert]\n[crit]\n[emerg]\n");
     }
@@ -116,7 +126,8 @@ sub play {
     my ($title, $code) = @_;
     $name = $title;
     # Under valgrind nginx may not listen yet; what a block starts beside our own client does not wait for it.
-    my $up = eval { conn()->leave; 1 };
+    # A whole request, so that no connection of ours is accepted only while the block runs.
+    my $up = eval { get('/alive'); 1 };
     my $done = $up && eval "package main; no strict; no warnings 'redefine'; $code; 1";
     Test::More::fail("$title - play: $@") unless $done;
     @held = ();
@@ -152,12 +163,18 @@ sub matches {
 
 # --- asking
 
-sub conn { return IcometTest::Conn->new($_[0] || Test::Nginx::Util::server_port()) }
+sub conn {
+    my ($port, %o) = @_;
+    return IcometTest::Conn->new($port || Test::Nginx::Util::server_port(), %o);
+}
+
+# The port that stands in the configuration as $TEST_NGINX_RAND_PORT_N.
+sub port { return $Test::Nginx::Util::RandPorts->{"TEST_NGINX_RAND_PORT_$_[0]"} }
 
 # One request on a connection of its own, which is read to its end.
 sub http {
     my ($method, $uri, %o) = @_;
-    my $conn = conn($o{port});
+    my $conn = conn($o{port}, tls => $o{tls});
     $conn->request($method, $uri, close => 1, %o);
     $conn->head;
     $conn->{text} = $conn->rest;
@@ -230,7 +247,7 @@ sub subscribe {
     my ($cname) = $uri =~ /[?&]cname=([^&]*)/;
     my $admin = delete $o{admin} // '/icomet-admin';
     my $before = subscribers($cname, $admin);
-    my $conn = conn(delete $o{port})->request('GET', $uri, %o);
+    my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow))->request('GET', $uri, %o);
     push @held, $conn;
     until_true(sub { subscribers($cname, $admin) == $before + 1 }, "$uri is counted as a subscriber");
     return $conn;
@@ -336,6 +353,22 @@ sub access_log_line {
     my $line;
     until_true(sub { ($line) = grep { $_ =~ $pattern } split /^/m, _slurp($path) }, "a line like $pattern in $path");
     return $line;
+}
+
+# The lines of a log that match, each as a hash: its format is "NAME=VALUE|NAME=VALUE...".
+sub log_entries {
+    my ($pattern, $file) = @_;
+    my $path = Test::Nginx::Util::server_root() . "/logs/$file";
+    return map { chomp; +{ map { split /=/, $_, 2 } split /\|/ } } grep { $_ =~ $pattern } split /^/m, _slurp($path);
+}
+
+# Waits for such a line.
+sub log_entry {
+    my ($pattern, $file) = @_;
+    access_log_line($pattern, $file);
+    my @entries = log_entries($pattern, $file);
+    same(scalar @entries, 1, "one line like $pattern");
+    return $entries[0];
 }
 
 # Waits for a line of the error log.

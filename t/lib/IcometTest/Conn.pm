@@ -7,32 +7,49 @@ use strict;
 use warnings;
 
 use Carp qw(croak);
-use Errno qw(EINTR);
+use Errno qw(EAGAIN EINTR);
 use IO::Socket::INET;
 use Time::HiRes qw(time);
 
 # Generous: nginx may run under valgrind on a busy machine. Nothing waits that long when all is well.
 our $DEADLINE = $ENV{ICOMET_TEST_DEADLINE} || 60;
 
+# Options: tls: 1, or the protocol's version as IO::Socket::SSL names it; narrow: a receive buffer of about so many bytes, for a reader that is to fall behind.
 sub new {
-    my ($class, $port) = @_;
+    my ($class, $port, %o) = @_;
     my $end = time + $DEADLINE;
     my $socket;
     # nginx may not listen yet (valgrind starts slowly).
-    until ($socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Proto => 'tcp')) {
+    until ($socket = _connect($port, %o)) {
         croak "cannot connect to port $port: $!" if time > $end;
         select undef, undef, undef, 0.05;
     }
     $socket->autoflush(1);
-    return bless { socket => $socket, raw => '', body => '', method => 'GET' }, $class;
+    if ($o{tls}) {
+        require IO::Socket::SSL;
+        my @version = $o{tls} eq 1 ? () : (SSL_version => $o{tls});
+        IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0, Timeout => $DEADLINE, @version)
+            or croak "no TLS on port $port: $IO::Socket::SSL::SSL_ERROR";
+        # A record without data (a session ticket) must not keep a read waiting.
+        $socket->blocking(0);
+    }
+    return bless { socket => $socket, raw => '', body => '', method => 'GET', sent => 0, received => 0 }, $class;
 }
 
-# Sends a request. Options: headers (array of lines), body, type, version, close.
+sub _connect {
+    my ($port, %o) = @_;
+    my $socket = IO::Socket::INET->new(Proto => 'tcp') or return;
+    # Before it connects, so that no larger window is ever offered.
+    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, $o{narrow} if $o{narrow};
+    return $socket->connect($port, INADDR_LOOPBACK) ? $socket : undef;
+}
+
+# Sends a request. Options: headers (array of lines), body, type, version, close, host.
 sub request {
     my ($self, $method, $uri, %o) = @_;
     my $version = $o{version} || '1.1';
     my @lines = ("$method $uri HTTP/$version");
-    push @lines, 'Host: localhost';
+    push @lines, 'Host: ' . ($o{host} // 'localhost');
     push @lines, 'Connection: close' if $o{close};
     push @lines, @{ $o{headers} } if $o{headers};
     if (defined $o{body}) {
@@ -41,10 +58,17 @@ sub request {
     }
     my $text = join("\r\n", @lines) . "\r\n\r\n";
     $text .= $o{body} if defined $o{body};
-    delete @$self{qw(status headers mode left complete)};
-    $self->{method} = $method;
-    $self->{body} = '';
+    $self->next_answer($method);
     $self->write($text);
+    return $self;
+}
+
+# What is read from here on is the answer to another request, which was sent already.
+sub next_answer {
+    my ($self, $method) = @_;
+    delete @$self{qw(status headers mode left complete)};
+    $self->{method} = $method || 'GET';
+    $self->{body} = '';
     return $self;
 }
 
@@ -54,10 +78,11 @@ sub write {
     my $offset = 0;
     while ($offset < length $text) {
         my $n = syswrite $self->{socket}, $text, length($text) - $offset, $offset;
-        next if !defined $n && $! == EINTR;
+        next if !defined $n && ($! == EINTR || $! == EAGAIN);
         last unless $n;    # a server may answer and close before it read all
         $offset += $n;
     }
+    $self->{sent} += $offset;
     return;
 }
 
@@ -69,13 +94,24 @@ sub _fill {
         my $set = '';
         vec($set, fileno $self->{socket}, 1) = 1;
         my $left = $end - time;
-        my $ready = $left > 0 ? select $set, undef, undef, $left : 0;
+        # What TLS has decrypted already, select does not see.
+        my $pending = $self->{socket}->can('pending') && $self->{socket}->pending;
+        my $ready = $pending ? 1 : $left > 0 ? select $set, undef, undef, $left : 0;
         next if $ready < 0 && $! == EINTR;
         croak "nothing came within $DEADLINE s; so far: " . $self->_state if $ready <= 0;
         my $n = sysread $self->{socket}, $self->{raw}, 65536, length $self->{raw};
-        next if !defined $n && $! == EINTR;
+        next if !defined $n && ($! == EINTR || $! == EAGAIN);
+        $self->{received} += $n if $n;
         return $n;
     }
+}
+
+# Whether something can be read now: bytes, or the end.
+sub readable {
+    my ($self) = @_;
+    my $set = '';
+    vec($set, fileno $self->{socket}, 1) = 1;
+    return length $self->{raw} || select($set, undef, undef, 0) > 0;
 }
 
 sub _state {
@@ -93,6 +129,7 @@ sub head {
     }
     my ($head, $rest) = split /\r\n\r\n/, $self->{raw}, 2;
     $self->{raw} = $rest;
+    $self->{head_length} = 4 + length $head;
     my ($line, @fields) = split /\r\n/, $head;
     $line =~ m{^HTTP/1\.[01] (\d{3})\b} or croak "no status line: $line";
     $self->{status} = $1;
@@ -209,12 +246,21 @@ sub closed {
 }
 
 # The client goes away without a word, or with a reset.
-sub leave { close $_[0]->{socket}; return }
+sub leave { $_[0]->_close; return }
+
+sub _close {
+    my ($self) = @_;
+    my $socket = $self->{socket};
+    return $socket->can('stop_SSL') ? $socket->close(SSL_no_shutdown => 1) : close $socket;
+}
+
+# A TLS client goes away as it should: it says so, and closes.
+sub leave_tls { $_[0]->{socket}->close(SSL_fast_shutdown => 1); return }
 
 sub reset {
     my ($self) = @_;
     setsockopt $self->{socket}, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0;
-    close $self->{socket};
+    $self->_close;
     return;
 }
 

@@ -116,6 +116,7 @@ icomet_request_describe(ngx_http_request_t *r, icomet_kept_t *kept)
     kept->start_msec = r->start_msec;
     kept->request_length = r->request_length;
     kept->header_size = r->header_size;
+    kept->err_status = r->err_status;
     kept->http_version = r->http_version;
     kept->keepalive = r->keepalive;
     kept->head_sent = r->header_sent;
@@ -314,6 +315,7 @@ icomet_connection_unpark(ngx_connection_t *c, const icomet_kept_t *kept)
     r->start_msec = kept->start_msec;
     r->request_length = kept->request_length;
     r->keepalive = kept->keepalive ? 1 : 0;
+    r->err_status = kept->err_status;
 
     if (kept->head_sent) {
         r->headers_out.status = NGX_HTTP_OK;

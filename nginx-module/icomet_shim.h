@@ -89,6 +89,7 @@ typedef struct {
     ngx_msec_t               start_msec;
     off_t                    request_length;
     size_t                   header_size;
+    ngx_uint_t               err_status;
     ngx_uint_t               http_version;
     ngx_uint_t               keepalive;
     ngx_uint_t               head_sent;

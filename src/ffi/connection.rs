@@ -43,6 +43,8 @@ pub struct Kept<'a> {
     pub request_length: u64,
     /// Bytes of the answer's head, once that was sent.
     pub header_size: usize,
+    /// The status that error_page gave the answer; 0: none.
+    pub err_status: u16,
     /// HTTP/1.0, not 1.1.
     pub is_http_10: bool,
     /// The connection may serve another request afterwards.
@@ -94,6 +96,7 @@ pub fn describe(request: &Request) -> Option<Kept<'_>> {
             ),
             request_length: u64::try_from(kept.request_length).unwrap_or(0),
             header_size: kept.header_size,
+            err_status: kept.err_status as u16,
             is_http_10: match kept.http_version {
                 HTTP_10 => true,
                 HTTP_11 => false,
@@ -145,6 +148,7 @@ impl Connection {
             start_msec: kept.start.1.into(),
             request_length: kept.request_length as _,
             header_size: kept.header_size,
+            err_status: kept.err_status.into(),
             http_version: if kept.is_http_10 { HTTP_10 } else { HTTP_11 },
             keepalive: kept.keepalive.into(),
             head_sent: kept.head_sent.into(),

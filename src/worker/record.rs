@@ -80,6 +80,7 @@ impl Records {
         out.extend_from_slice(&kept.start.1.to_ne_bytes());
         out.extend_from_slice(&u32::try_from(kept.request_length).ok()?.to_ne_bytes());
         out.extend_from_slice(&u16::try_from(kept.header_size).ok()?.to_ne_bytes());
+        out.extend_from_slice(&kept.err_status.to_ne_bytes());
         match plain {
             Some(Target(target)) => put(&mut out, target)?,
             None => {
@@ -208,6 +209,7 @@ impl Record {
             start: (0, 0),
             request_length: 0,
             header_size: 0,
+            err_status: 0,
             is_http_10: flags & HTTP_10 != 0,
             keepalive: flags & KEEPALIVE != 0,
             head_sent: flags & HEAD_SENT != 0,
@@ -222,6 +224,7 @@ impl Record {
         kept.start = (seconds.into(), u16::from_ne_bytes(from.take()?));
         kept.request_length = u32::from_ne_bytes(from.take()?).into();
         kept.header_size = u16::from_ne_bytes(from.take()?).into();
+        kept.err_status = u16::from_ne_bytes(from.take()?);
         if flags & PLAIN != 0 {
             return Some((kept, Some(Target(from.text()?))));
         }
@@ -240,7 +243,7 @@ impl Record {
 }
 
 /// Bytes of the fixed fields behind the flags.
-const FIXED: usize = size_of::<usize>() + 2 + 4 + 2 + 4 + 2;
+const FIXED: usize = size_of::<usize>() + 2 + 4 + 2 + 4 + 2 + 2;
 
 /// The target of a request (RFC 9112, section 3.2).
 #[derive(Clone, Copy)]

@@ -203,7 +203,7 @@ fn hold(
     context.owner.set(Owner::Subscriber(index));
     if transport == Transport::LongPoll {
         request.hold();
-        with(|worker| worker.park_later(index));
+        with(|worker| worker.park_if_idle(index));
         return code::DONE;
     }
     let rc = send_stream_head(request, transport, false);

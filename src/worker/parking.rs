@@ -26,6 +26,21 @@ pub struct Rest {
     from: usize,
 }
 
+/// Long polls that may be answered before it is worth parking them: on a busy channel each is, and its
+/// request would be given back and made anew for nothing.
+#[derive(Default)]
+pub struct Polls {
+    /// Came since the last look.
+    fresh: Vec<u32>,
+    /// Were there at the last look.
+    waited: Vec<u32>,
+    /// When the next look is, in milliseconds.
+    look: u64,
+}
+
+/// Milliseconds between two looks: a poll that is answered sooner is not parked.
+const LOOK: u64 = 500;
+
 /// nginx calls it after the handlers of the requests that are to be parked have returned.
 pub unsafe extern "C" fn icomet_on_park(_event: *mut nginx_sys::ngx_event_t) {
     guarded("parking", (), || {
@@ -141,6 +156,25 @@ impl Worker {
             self.to_park.push(index);
             self.park.post_now();
         }
+    }
+
+    /// Parks a long poll that still waits after one look, and at most two.
+    pub fn park_if_idle(&mut self, index: u32) {
+        self.polls.fresh.push(index);
+    }
+
+    /// Looks which long polls still wait, when it is time for it.
+    pub fn park_idle_polls(&mut self, now: u64) {
+        if now < self.polls.look {
+            return;
+        }
+        self.polls.look = now + LOOK;
+        let mut waited = core::mem::take(&mut self.polls.waited);
+        // An index may be a younger poll's by now, which is parked a little early.
+        for index in waited.drain(..) {
+            self.park_later(index);
+        }
+        self.polls.waited = core::mem::replace(&mut self.polls.fresh, waited);
     }
 
     /// The request to park, if the subscriber of that index still wants it.

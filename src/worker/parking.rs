@@ -13,6 +13,7 @@ use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Request, code};
 use crate::sink::Sink;
 
+use super::wheel::tick;
 use super::{Worker, delivery, with};
 use icomet_protocol::frame::Transport;
 
@@ -170,9 +171,16 @@ impl Worker {
         }
         self.polls.look = now + LOOK;
         let mut waited = core::mem::take(&mut self.polls.waited);
-        // An index may be a younger poll's by now, which is parked a little early.
+        let since = tick(now.saturating_sub(LOOK));
         for index in waited.drain(..) {
-            self.park_later(index);
+            // The index may be a younger poll's by now, which is looked at later.
+            let waits = self
+                .subscribers
+                .get(index)
+                .is_some_and(|s| s.began() <= since);
+            if waits {
+                self.park_later(index);
+            }
         }
         self.polls.waited = core::mem::replace(&mut self.polls.fresh, waited);
     }

@@ -83,6 +83,7 @@ ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,
     ngx_event_handler_pt handler, ngx_uint_t cancelable);
 void icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay);
 ngx_uint_t icomet_timer_is_set(ngx_event_t *ev);
+void icomet_post(ngx_event_t *ev);
 void icomet_post_next(ngx_event_t *ev);
 ngx_connection_t *icomet_doorbell_open(ngx_cycle_t *cycle, int fd,
     ngx_event_handler_pt handler);

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 
+use icomet_engine::WakeSet;
 use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, ngx_process};
 
 use super::attached::AttachedHub;
@@ -105,6 +106,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         turns: 0,
         turn_of: 0,
         drain: None,
+        wakes: WakeSet::default(),
+        bell: event(doorbell::icomet_on_wakes, true)?,
         fanout: event(fanout::icomet_on_fanout, true)?,
         tick: event(idle::icomet_on_tick, false)?,
         housekeeping: event(housekeeping::icomet_on_housekeeping, true)?,
@@ -126,6 +129,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         worker.hubs.push(AttachedHub::new(hub, zone));
     }
     worker.keep_house();
+    // The loop does not run yet, and could sleep before the end of its first turn.
+    worker.wake_all();
     worker.housekeeping.set_timer(housekeeping::PERIOD);
     install(worker);
     Ok(())
@@ -139,7 +144,10 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn icomet_exit_process(_cycle: *mut ngx_cycle_t) {
     guarded("exit process", (), || {
-        let Some(worker) = uninstall() else { return };
+        let Some(mut worker) = uninstall() else {
+            return;
+        };
+        worker.wake_all();
         for attached in &worker.hubs {
             attached
                 .zone

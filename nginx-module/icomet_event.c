@@ -46,21 +46,25 @@ icomet_timer_is_set(ngx_event_t *ev)
 }
 
 
+/*
+ * Runs the handler at the end of this turn, after its I/O and timers.  nginx
+ * runs what is posted meanwhile in the same turn too, so a handler that posts
+ * itself so would keep nginx from new I/O.
+ */
+
+void
+icomet_post(ngx_event_t *ev)
+{
+    ngx_post_event(ev, &ngx_posted_events);
+}
+
+
 /* Runs the handler in the next turn of the loop, after new I/O was seen. */
 
 void
 icomet_post_next(ngx_event_t *ev)
 {
     ngx_post_event(ev, &ngx_posted_next_events);
-}
-
-
-/* Runs the handler later in this turn, after the handlers of its I/O. */
-
-void
-icomet_post_now(ngx_event_t *ev)
-{
-    ngx_post_event(ev, &ngx_posted_events);
 }
 
 

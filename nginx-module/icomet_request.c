@@ -169,6 +169,49 @@ icomet_request_header_only(ngx_http_request_t *r)
 }
 
 
+/* nginx has looked this field up already. */
+
+ngx_str_t *
+icomet_request_content_type(ngx_http_request_t *r)
+{
+    return r->headers_in.content_type ? &r->headers_in.content_type->value
+                                      : NULL;
+}
+
+
+/* A body that was read whole and stands in memory in one piece, which most do. */
+
+ngx_uint_t
+icomet_request_body_whole(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    ngx_str_null(body);
+
+    if (r->request_body == NULL) {
+        return 1;
+    }
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (ngx_buf_size(b) == 0) {
+            continue;
+        }
+
+        if (body->len != 0 || !ngx_buf_in_memory(b)) {
+            return 0;
+        }
+
+        body->data = b->pos;
+        body->len = b->last - b->pos;
+    }
+
+    return 1;
+}
+
+
 off_t
 icomet_request_body_length(ngx_http_request_t *r)
 {

@@ -64,6 +64,8 @@ ngx_int_t icomet_request_set_etag(ngx_http_request_t *r, const ngx_str_t *value)
 void icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
     off_t length, const ngx_str_t *type, const ngx_str_t *charset);
 ngx_uint_t icomet_request_header_only(ngx_http_request_t *r);
+ngx_str_t *icomet_request_content_type(ngx_http_request_t *r);
+ngx_uint_t icomet_request_body_whole(ngx_http_request_t *r, ngx_str_t *body);
 off_t icomet_request_body_length(ngx_http_request_t *r);
 ngx_int_t icomet_request_body_copy(ngx_http_request_t *r, u_char *to,
     size_t size);
@@ -131,8 +133,8 @@ ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,
     ngx_event_handler_pt handler, ngx_uint_t cancelable);
 void icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay);
 ngx_uint_t icomet_timer_is_set(ngx_event_t *ev);
+void icomet_post(ngx_event_t *ev);
 void icomet_post_next(ngx_event_t *ev);
-void icomet_post_now(ngx_event_t *ev);
 ngx_connection_t *icomet_doorbell_open(ngx_cycle_t *cycle, int fd,
     ngx_event_handler_pt handler);
 void icomet_doorbell_answer(ngx_connection_t *c);

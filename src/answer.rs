@@ -1,5 +1,6 @@
 //! A whole answer: status, header fields, body.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use nginx_sys::ngx_int_t;
@@ -8,11 +9,32 @@ use crate::context::Context;
 use crate::ffi::output::Frame;
 use crate::ffi::request::{Request, code};
 
+/// A header field: its name and its value.
+pub type Field = (&'static str, Cow<'static, [u8]>);
+
+/// What a header field can be given: a static value, which is not copied, or one that is.
+pub trait FieldValue {
+    /// The value, to keep.
+    fn into_value(self) -> Cow<'static, [u8]>;
+}
+
+impl FieldValue for &'static str {
+    fn into_value(self) -> Cow<'static, [u8]> {
+        Cow::Borrowed(self.as_bytes())
+    }
+}
+
+impl FieldValue for &[u8] {
+    fn into_value(self) -> Cow<'static, [u8]> {
+        Cow::Owned(self.to_vec())
+    }
+}
+
 /// An answer whose body is known.
 pub struct Answer {
     status: u16,
     media_type: &'static str,
-    headers: Vec<(&'static str, Vec<u8>)>,
+    headers: Vec<Field>,
     body: Frame,
 }
 
@@ -40,8 +62,8 @@ impl Answer {
     }
 
     /// Adds a header field.
-    pub fn header(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Answer {
-        self.headers.push((name, value.into()));
+    pub fn header(mut self, name: &'static str, value: impl FieldValue) -> Answer {
+        self.headers.push((name, value.into_value()));
         self
     }
 
@@ -69,11 +91,11 @@ pub fn send_head(
     status: u16,
     length: Option<usize>,
     media_type: &'static str,
-    headers: &[(&'static str, Vec<u8>)],
+    headers: &[Field],
 ) -> ngx_int_t {
     request.set_head(status, length, media_type);
-    for (name, value) in headers {
-        if request.add_header(name, value).is_err() {
+    for field in headers {
+        if request.add_header(field).is_err() {
             return code::INTERNAL_ERROR;
         }
     }

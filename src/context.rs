@@ -1,7 +1,9 @@
 //! What a request of ours carries: for the log's variables, and to find what belongs to it.
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use std::rc::Rc;
+
+use nginx_sys::ngx_str_t;
 
 use crate::config::hub::Hub;
 use crate::endpoint::Endpoint;
@@ -22,7 +24,8 @@ pub enum Owner {
     Broadcast(usize, u32),
 }
 
-/// The context of one request; it lives until nginx has logged and freed the request.
+/// The context of one request; it stands in the request's pool, and lives until nginx has logged and
+/// freed the request. A plain publish allocates nothing for it.
 pub struct Context {
     /// The hub of the request's location.
     pub hub: Rc<Hub>,
@@ -34,7 +37,7 @@ pub struct Context {
     pub owner: Cell<Owner>,
     /// The bytes under way to the client.
     pub output: Output,
-    channel: RefCell<String>,
+    channel: Cell<ngx_str_t>,
 }
 
 impl Context {
@@ -46,18 +49,20 @@ impl Context {
             seq: Cell::new(None),
             owner: Cell::new(Owner::None),
             output: Output::default(),
-            channel: RefCell::new(String::new()),
+            channel: Cell::new(ngx_str_t::empty()),
         }
     }
 
-    /// The channel's name; empty until it is known.
-    pub fn channel(&self) -> String {
-        self.channel.borrow().clone()
+    /// The channel's name, in the request's pool; empty until it is known.
+    pub fn channel(&self) -> ngx_str_t {
+        self.channel.get()
     }
 
-    /// Notes the channel's name.
-    pub fn set_channel(&self, name: &str) {
-        name.clone_into(&mut self.channel.borrow_mut());
+    /// Notes the channel's name. Without memory for it the log lacks it.
+    pub fn set_channel(&self, request: &Request, name: &str) {
+        if let Some(name) = request.keep_text(name) {
+            self.channel.set(name);
+        }
     }
 
     /// nginx frees the request: whoever refers to it forgets it.

@@ -77,6 +77,10 @@ pub struct Worker {
     pub turn_of: usize,
     /// How far a graceful exit has come.
     pub drain: Option<shutdown::Drain>,
+    /// Whom this turn of the loop has made something for.
+    pub wakes: WakeSet,
+    /// Runs [`doorbell::icomet_on_wakes`].
+    pub bell: Event,
     /// Runs [`fanout::turn`].
     pub fanout: Event,
     /// Runs [`parking::icomet_on_park`].
@@ -132,14 +136,17 @@ impl Worker {
         Some(self.hubs.len() - 1)
     }
 
-    /// Wakes the workers that an operation has made something for.
-    pub fn ring(&self, wake: &WakeSet) {
-        for slot in wake.iter() {
-            if slot == self.id.slot {
-                self.fanout.post();
-            } else {
-                self.doorbells.ring(slot);
-            }
+    /// Wakes the workers that an operation has made something for: once, at the end of this turn of
+    /// the loop, however many operations there are in it.
+    pub fn ring(&mut self, wake: &WakeSet) {
+        self.wakes.merge(wake);
+        self.ring_gathered();
+    }
+
+    /// The same for what an operation has put into `wakes`.
+    pub fn ring_gathered(&self) {
+        if !self.wakes.is_empty() {
+            self.bell.post_now();
         }
     }
 

@@ -15,6 +15,13 @@ impl WakeSet {
         self.0[slot / 64] |= 1 << (slot % 64);
     }
 
+    /// Adds all slots of another set.
+    pub fn merge(&mut self, other: &WakeSet) {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+    }
+
     /// Whether nobody is to be woken.
     pub fn is_empty(&self) -> bool {
         self.0 == [0; WORDS]

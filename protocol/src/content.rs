@@ -1,6 +1,6 @@
 //! The content of a message, as the inside of a JSON string.
 
-use crate::number;
+use crate::{number, scan};
 use std::fmt;
 
 /// Appends `raw` as the inside of a JSON string, without the outer quotes.
@@ -9,6 +9,10 @@ use std::fmt;
 /// backslashes and all control characters are escaped (also DEL, which JSON would let pass).
 pub fn escape_raw(raw: &[u8], out: &mut Vec<u8>) {
     out.reserve(raw.len());
+    // Almost all content is UTF-8, and is looked through as a whole far faster than by chunks.
+    if let Ok(text) = std::str::from_utf8(raw) {
+        return escape_str(text, out);
+    }
     for chunk in raw.utf8_chunks() {
         escape_str(chunk.valid(), out);
         if !chunk.invalid().is_empty() {
@@ -19,23 +23,27 @@ pub fn escape_raw(raw: &[u8], out: &mut Vec<u8>) {
 
 /// Appends `text` as the inside of a JSON string, without the outer quotes.
 pub fn escape_str(text: &str, out: &mut Vec<u8>) {
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        let escape = ESCAPES[usize::from(byte)];
-        if escape == 0 {
-            continue;
-        }
-        out.extend_from_slice(&bytes[copied..index]);
-        copied = index + 1;
-        if escape == b'u' {
-            out.extend_from_slice(b"\\u00");
-            number::write_hex_byte(byte, out);
-        } else {
-            out.extend_from_slice(&[b'\\', escape]);
+    let mut rest = text.as_bytes();
+    while let Some(index) = first_special(rest) {
+        let byte = rest[index];
+        out.extend_from_slice(&rest[..index]);
+        rest = &rest[index + 1..];
+        match ESCAPES[usize::from(byte)] {
+            b'u' => {
+                out.extend_from_slice(b"\\u00");
+                number::write_hex_byte(byte, out);
+            }
+            escape => out.extend_from_slice(&[b'\\', escape]),
         }
     }
-    out.extend_from_slice(&bytes[copied..]);
+    out.extend_from_slice(rest);
+}
+
+/// Where the first byte stands that [`ESCAPES`] has an escape for.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    scan::find(bytes, scan::json_specials, |byte| {
+        ESCAPES[usize::from(byte)] != 0
+    })
 }
 
 /// For each byte what follows the backslash of its escape; 0: the byte stands for itself.
@@ -202,7 +210,7 @@ pub(crate) fn write_encoded(encoded: &[u8], place: Place, out: &mut Vec<u8>) {
 
 /// Appends a name or other text as the inside of a JSON string at `place`.
 pub(crate) fn write_text(text: &str, place: Place, out: &mut Vec<u8>) {
-    if text.bytes().all(|byte| ESCAPES[usize::from(byte)] == 0) {
+    if first_special(text.as_bytes()).is_none() {
         return write_encoded(text.as_bytes(), place, out);
     }
     if place == Place::Json {

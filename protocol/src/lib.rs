@@ -17,6 +17,7 @@ pub mod message;
 mod number;
 pub mod params;
 pub mod resume;
+mod scan;
 
 pub use callback::Callback;
 pub use frame::{PollBatch, Transport};

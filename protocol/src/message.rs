@@ -68,10 +68,15 @@ impl<'a> Message<'a> {
         self.write_at(Place::Json, out);
     }
 
-    pub(crate) fn write_at(&self, place: Place, out: &mut Vec<u8>) {
+    /// Bytes that the message takes as JSON, about: escapes may add to it.
+    pub(crate) fn size_hint(&self) -> usize {
         /// Keys, punctuation, the longest type and the longest seq, rounded up.
         const AROUND: usize = 80;
-        out.reserve(AROUND + self.channel.len() + self.content.len());
+        AROUND + self.channel.len() + self.content.len()
+    }
+
+    pub(crate) fn write_at(&self, place: Place, out: &mut Vec<u8>) {
+        out.reserve(self.size_hint());
         out.extend_from_slice(b"{\"type\":\"");
         match self.kind {
             Kind::Data => out.extend_from_slice(b"data"),

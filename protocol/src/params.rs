@@ -37,10 +37,14 @@ impl<'a> Params<'a> {
 
     /// The decoded value of a parameter; empty for a name without `=`.
     pub fn get(&self, name: &str) -> Option<Cow<'a, [u8]>> {
+        self.raw(name).map(decode::decode)
+    }
+
+    /// A parameter's value as it was sent.
+    fn raw(&self, name: &str) -> Option<&'a [u8]> {
         self.body
             .and_then(|body| decode::find(body, name.as_bytes()))
             .or_else(|| decode::find(self.query, name.as_bytes()))
-            .map(decode::decode)
     }
 
     /// As [`get`](Self::get), with an empty value taken as absent.
@@ -104,6 +108,15 @@ impl<'a> Params<'a> {
     /// `content`; empty if absent.
     pub fn content(&self) -> Cow<'a, [u8]> {
         self.get("content").unwrap_or_default()
+    }
+
+    /// The same without memory of its own: what must be decoded stands in `scratch`, whose old
+    /// content goes.
+    pub fn content_in<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8]
+    where
+        'a: 's,
+    {
+        decode::decode_in(self.raw("content").unwrap_or_default(), scratch)
     }
 
     fn unsigned(&self, name: &'static str) -> Result<Option<u64>, ParameterError> {

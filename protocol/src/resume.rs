@@ -8,9 +8,19 @@ use std::ops::Deref;
 
 /// Appends `EPOCH-SEQ`.
 pub fn format_id(epoch: u64, seq: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&number::hex_u64(epoch));
-    out.push(b'-');
-    number::write_u64(seq, out);
+    let mut id = [0; MAX_ID];
+    let len = put_id(epoch, seq, &mut id);
+    out.extend_from_slice(&id[..len]);
+}
+
+/// Longest id in bytes: 16 hex digits, a dash, the largest seq.
+pub(crate) const MAX_ID: usize = 16 + 1 + number::U64_DIGITS;
+
+/// Puts `EPOCH-SEQ` at the start of `buffer` (at least [`MAX_ID`] long); its length.
+fn put_id(epoch: u64, seq: u64, buffer: &mut [u8]) -> usize {
+    buffer[..16].copy_from_slice(&number::hex_u64(epoch));
+    buffer[16] = b'-';
+    17 + number::put_u64(seq, &mut buffer[17..])
 }
 
 /// Epoch and seq of a `Last-Event-ID`; `None` if it is not one of ours (then it is ignored).
@@ -29,7 +39,7 @@ pub struct Etag {
 
 impl Etag {
     /// Longest value in bytes: two quotes, 16 hex digits, a dash, the largest seq.
-    pub const MAX_LEN: usize = 2 + 16 + 1 + number::U64_DIGITS;
+    pub const MAX_LEN: usize = 2 + MAX_ID;
 
     /// The header's value.
     pub fn as_bytes(&self) -> &[u8] {
@@ -54,15 +64,12 @@ impl fmt::Debug for Etag {
 /// The entity tag of an answer after which the client has everything up to `seq`.
 pub fn etag(epoch: u64, seq: u64) -> Etag {
     let mut bytes = [0; Etag::MAX_LEN];
-    let (head, tail) = bytes.split_at_mut(18);
-    head[0] = b'"';
-    head[1..17].copy_from_slice(&number::hex_u64(epoch));
-    head[17] = b'-';
-    let digits = number::put_u64(seq, tail);
-    tail[digits] = b'"';
+    let end = 1 + put_id(epoch, seq, &mut bytes[1..]);
+    bytes[0] = b'"';
+    bytes[end] = b'"';
     Etag {
         bytes,
-        len: 18 + digits + 1,
+        len: end + 1,
     }
 }
 

@@ -17,16 +17,19 @@ use crate::ffi::shim;
 /// nginx's NGX_HTTP_VAR_NOCACHEABLE (ngx_http_variables.h): the value changes while a request lives.
 const NOT_CACHEABLE: ngx_uint_t = 2;
 
-type Value = fn(&Context) -> Option<String>;
+/// A value in the request's pool.
+type Value = fn(&Context, Request) -> Option<ngx_str_t>;
 
 const VARIABLES: [(&str, Value); 4] = [
-    ("icomet_hub", |context| Some(context.hub.name.clone())),
-    ("icomet_channel", |context| Some(context.channel())),
-    ("icomet_transport", |context| {
-        context.endpoint.get().map(|e| e.name().to_owned())
+    ("icomet_hub", |context, request| {
+        request.keep_text(&context.hub.name)
     }),
-    ("icomet_seq", |context| {
-        context.seq.get().map(|seq| seq.to_string())
+    ("icomet_channel", |context, _| Some(context.channel())),
+    ("icomet_transport", |context, request| {
+        request.keep_text(context.endpoint.get()?.name())
+    }),
+    ("icomet_seq", |context, request| {
+        request.keep_text(&context.seq.get()?.to_string())
     }),
 ];
 
@@ -58,17 +61,13 @@ unsafe extern "C" fn get(
     guarded("variable", code::ERROR, || {
         // SAFETY: nginx passes a live request.
         let request = unsafe { Request::from_raw(r) };
-        let text = request
-            .as_ref()
-            .and_then(Request::context)
-            .and_then(|context| {
-                let (_, get) = VARIABLES.get(index)?;
-                get(context).filter(|text| !text.is_empty())
-            });
-        let kept = text.and_then(|text| request.and_then(|request| request.keep_text(&text)));
+        let text = request.and_then(|request| {
+            let (_, get) = VARIABLES.get(index)?;
+            get(request.context()?, request).filter(|text| text.len > 0)
+        });
         // SAFETY: value is nginx's own; the text lives in the request's pool.
         unsafe {
-            match kept {
+            match text {
                 Some(text) => shim::icomet_variable_set(value, text.data, text.len),
                 None => shim::icomet_variable_missing(value),
             }

@@ -50,17 +50,20 @@ fn with_body(request: &Request) -> ngx_int_t {
         log::error("the request's body cannot be read back from its temporary file");
         return code::INTERNAL_ERROR;
     };
-    let media_type = request.header("content-type").unwrap_or(FORM);
-    let media_type = media_type
-        .split(|c| *c == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    if !body.is_empty() && !media_type.eq_ignore_ascii_case(FORM) {
+    if !body.is_empty() && !is_form(request.content_type().unwrap_or(FORM)) {
         let text = "the body's content type must be application/x-www-form-urlencoded";
         return Answer::error(415, "", text).send(*request, context);
     }
     respond(*request, context, endpoint, Some(&body))
+}
+
+fn is_form(content_type: &[u8]) -> bool {
+    // As almost all say it.
+    content_type == FORM
+        || content_type
+            .split(|c| *c == b';')
+            .next()
+            .is_some_and(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(FORM))
 }
 
 fn respond(

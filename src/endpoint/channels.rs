@@ -7,7 +7,7 @@ use nginx_sys::ngx_int_t;
 
 use super::publish::{no_worker, refused};
 use super::{front, input};
-use crate::answer::{Answer, send_head};
+use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Request, code};
@@ -176,10 +176,10 @@ pub fn psub(request: Request, context: &Context) -> ngx_int_t {
     };
     context.owner.set(Owner::Listener(hub, index));
     let headers = [
-        ("Cache-Control", b"no-cache".to_vec()),
-        ("X-Accel-Buffering", b"no".to_vec()),
+        ("Cache-Control", "no-cache".into_value()),
+        ("X-Accel-Buffering", "no".into_value()),
         // Names stand in it as they are; a browser must not take them for markup.
-        ("X-Content-Type-Options", b"nosniff".to_vec()),
+        ("X-Content-Type-Options", "nosniff".into_value()),
     ];
     let rc = send_head(request, 200, None, "text/plain", &headers);
     if rc == code::ERROR || rc > code::OK || request.is_header_only() {

@@ -9,7 +9,7 @@ use icomet_protocol::resume;
 use nginx_sys::ngx_int_t;
 
 use super::{Endpoint, input, is_one_of, method_not_allowed};
-use crate::answer::{Answer, send_head};
+use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Method, Request, code};
@@ -183,11 +183,11 @@ fn whole(
 
 fn send_stream_head(request: Request, transport: Transport, jsonp: bool) -> ngx_int_t {
     let headers = [
-        ("Expires", b"0".to_vec()),
-        ("Cache-Control", b"no-cache".to_vec()),
-        ("Access-Control-Allow-Origin", b"*".to_vec()),
+        ("Expires", "0".into_value()),
+        ("Cache-Control", "no-cache".into_value()),
+        ("Access-Control-Allow-Origin", "*".into_value()),
         // Buffering proxies (nginx itself among them) pass each message on at once.
-        ("X-Accel-Buffering", b"no".to_vec()),
+        ("X-Accel-Buffering", "no".into_value()),
     ];
     send_head(request, 200, None, media_type(transport, jsonp), &headers)
 }

@@ -30,7 +30,7 @@ pub fn channel_name<'a>(
             Cow::Borrowed(check_channel_name(name).map_err(bad)?)
         }
     };
-    context.set_channel(&name);
+    context.set_channel(request, &name);
     Ok(name)
 }
 

@@ -1,8 +1,8 @@
 //! Publishing: `pub`, `push`, `broadcast`.
 
-use std::borrow::Cow;
+use core::cell::RefCell;
 
-use icomet_engine::{PublishError, WakeSet};
+use icomet_engine::PublishError;
 use icomet_protocol::params::Params;
 use icomet_protocol::{content, frame};
 use nginx_sys::ngx_int_t;
@@ -11,6 +11,7 @@ use super::{front, input};
 use crate::answer::Answer;
 use crate::context::{Context, Owner};
 use crate::ffi::event;
+use crate::ffi::output::Frame;
 use crate::ffi::request::{Request, code};
 use crate::worker::with;
 
@@ -23,38 +24,87 @@ pub fn publish<'a>(
 ) -> Result<Answer, Answer> {
     let name = input::channel_name(request, context, params)?;
     let callback = params.callback().map_err(input::bad)?;
-    let raw = params.content();
-    let content: Cow<'_, [u8]> = if encoded {
-        content::check_encoded(&raw)
-            .map_err(|error| Answer::error(400, &name, &error.to_string()))?;
-        raw
-    } else {
-        Cow::Owned(escaped(&raw))
-    };
-    let published = with(|worker| {
-        let hub = worker.hub_index(&context.hub)?;
-        let zone = worker.hubs[hub].zone;
-        let mut wake = WakeSet::default();
-        let limits = &context.hub.limits;
-        let published = zone.publish(name.as_bytes(), &content, limits, event::now(), &mut wake);
-        worker.ring(&wake);
-        Some(published)
-    });
-    let published = published.flatten().ok_or_else(|| no_worker(&name))?;
-    let published = published.map_err(|error| refused(context, &name, &error))?;
+    let published = with_content(params, encoded, |content| {
+        let content = content.map_err(|error| Answer::error(400, &name, &error.to_string()))?;
+        let published = with(|worker| {
+            let hub = worker.hub_index(&context.hub)?;
+            let zone = worker.hubs[hub].zone;
+            let (limits, now) = (&context.hub.limits, event::now());
+            let wakes = &mut worker.wakes;
+            let published = zone.publish(name.as_bytes(), content, limits, now, wakes);
+            worker.ring_gathered();
+            Some(published)
+        });
+        let published = published.flatten().ok_or_else(|| no_worker(&name))?;
+        published.map_err(|error| refused(context, &name, &error))
+    })?;
     context.seq.set(Some(published.seq));
-    let mut body = Vec::new();
-    frame::ok(callback.as_ref(), &mut body);
-    Ok(Answer::new(200, "text/javascript", body))
+    let body = callback.map_or_else(
+        || OK.with(Frame::clone),
+        |callback| {
+            let mut body = Vec::new();
+            frame::ok(Some(&callback), &mut body);
+            Frame::new(body)
+        },
+    );
+    Ok(Answer::shared(200, "text/javascript", body))
+}
+
+thread_local! {
+    /// The answer to a publish without callback.
+    static OK: Frame = {
+        let mut body = Vec::new();
+        frame::ok(None, &mut body);
+        Frame::new(body)
+    };
+
+    /// Where content is made ready for the zone.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Buffers that a worker uses again with each publish.
+#[derive(Default)]
+struct Scratch {
+    decoded: Vec<u8>,
+    escaped: Vec<u8>,
+}
+
+/// Bytes that a buffer keeps; what a large message took more goes back.
+const KEPT: usize = 64 << 10;
+
+/// Works on the content as the zone takes it: the inside of a JSON string.
+fn with_content<R>(
+    params: &Params<'_>,
+    encoded: bool,
+    work: impl FnOnce(Result<&[u8], content::ContentError>) -> R,
+) -> R {
+    SCRATCH.with_borrow_mut(|Scratch { decoded, escaped }| {
+        let raw = params.content_in(decoded);
+        let done = if encoded {
+            work(content::check_encoded(raw).map(|()| raw))
+        } else {
+            escaped.clear();
+            content::escape_raw(raw, escaped);
+            work(Ok(escaped))
+        };
+        for buffer in [decoded, escaped] {
+            if buffer.capacity() > KEPT {
+                buffer.clear();
+                buffer.shrink_to(KEPT);
+            }
+        }
+        done
+    })
 }
 
 /// `broadcast`: the answer comes when every channel has the message.
 pub fn broadcast(request: Request, context: &Context, params: &Params<'_>) -> ngx_int_t {
-    let content = escaped(&params.content());
-    let begun = with(|worker| {
-        let hub = worker.hub_index(&context.hub)?;
-        let begun = worker.broadcast(hub, &content, request);
-        Some(begun.map(|index| Owner::Broadcast(hub, index)))
+    let begun = with_content(params, false, |content| {
+        with(|worker| {
+            let hub = worker.hub_index(&context.hub)?;
+            let begun = worker.broadcast(hub, content.unwrap_or_default(), request);
+            Some(begun.map(|index| Owner::Broadcast(hub, index)))
+        })
     });
     match begun.flatten() {
         Some(Ok(owner)) => {
@@ -65,12 +115,6 @@ pub fn broadcast(request: Request, context: &Context, params: &Params<'_>) -> ng
         Some(Err(error)) => refused(context, "", &error).send(request, context),
         None => no_worker("").send(request, context),
     }
-}
-
-fn escaped(raw: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(raw.len() + raw.len() / 8);
-    content::escape_raw(raw, &mut escaped);
-    escaped
 }
 
 /// What a publisher gets whose message was not taken.

@@ -44,11 +44,12 @@ impl Event {
         unsafe { shim::icomet_timer_is_set(self.0.as_ptr()) != 0 }
     }
 
-    /// Runs the handler later in this turn of the loop, after the handlers of its I/O; posting twice is
-    /// posting once.
+    /// Runs the handler at the end of this turn of the loop, after its I/O; posting twice is posting
+    /// once. A handler that goes on later uses [`Event::post`]: posted so, it would run for ever. Only
+    /// for what runs inside the loop: nginx may sleep before it comes to this queue.
     pub fn post_now(self) {
         // SAFETY: as in set_timer.
-        unsafe { shim::icomet_post_now(self.0.as_ptr()) }
+        unsafe { shim::icomet_post(self.0.as_ptr()) }
     }
 
     /// Runs the handler in the next turn of the loop; posting twice is posting once.

@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
+use std::borrow::Cow;
 
 use nginx_sys::{
     NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_OPTIONS, NGX_HTTP_POST, ngx_http_cleanup_add,
@@ -13,6 +14,7 @@ use nginx_sys::{
 
 use super::conf::bytes;
 use super::shim;
+use crate::answer::Field;
 use crate::config::location::LocationConf;
 use crate::config::main::MainConf;
 use crate::context::Context;
@@ -104,6 +106,15 @@ impl Request {
         }
     }
 
+    /// The body's media type, if it was sent.
+    pub fn content_type(&self) -> Option<&[u8]> {
+        // SAFETY: as in header.
+        unsafe {
+            let value = shim::icomet_request_content_type(self.as_ptr());
+            (!value.is_null()).then(|| bytes(*value))
+        }
+    }
+
     /// The location's configuration of this module.
     pub fn location(&self) -> Option<&LocationConf> {
         // SAFETY: loc_conf of this module is what create_loc_conf made, and lives as long as the
@@ -171,33 +182,31 @@ impl Request {
         }
     }
 
-    /// Gives the request its context; afterwards the worker is told when nginx frees the request.
-    /// `Err` when nginx has no memory.
+    /// Gives the request its context, in its pool; afterwards the worker is told when nginx frees the
+    /// request. `Err` when nginx has no memory.
     pub fn attach(&self, context: Context) -> Result<&Context, ()> {
-        unsafe extern "C" fn closed(data: *mut c_void) {
-            // SAFETY: data is the context below, which the pool's cleanup drops later.
-            let context = unsafe { &*data.cast::<Context>() };
-            super::guard::guarded("request cleanup", (), || context.close());
-        }
+        // What nginx's pools align to (NGX_ALIGNMENT).
+        const { assert!(align_of::<Context>() <= align_of::<usize>()) };
         unsafe extern "C" fn drop_context(data: *mut c_void) {
-            // SAFETY: data is the Box leaked below; nginx runs a pool's cleanup once.
-            drop(unsafe { Box::from_raw(data.cast::<Context>()) });
+            // SAFETY: data is the context that was written below; nginx runs a pool's cleanup once,
+            // before it frees the pool's memory and after the log phase.
+            unsafe {
+                closed(data);
+                data.cast::<Context>().drop_in_place();
+            }
         }
-        // SAFETY: both cleanups belong to this request; nginx runs the request's (which unlinks)
-        // before the log phase, and the pool's (which frees) after it.
+        // SAFETY: the cleanup gives size_of::<Context>() fresh bytes of the request's pool, which
+        // live as long as the request.
         unsafe {
-            let freed = ngx_pool_cleanup_add((*self.as_ptr()).pool, 0);
-            let unlinked = ngx_http_cleanup_add(self.as_ptr(), 0);
-            if freed.is_null() || unlinked.is_null() {
+            let cleanup = ngx_pool_cleanup_add((*self.as_ptr()).pool, size_of::<Context>());
+            if cleanup.is_null() {
                 return Err(());
             }
-            let context = Box::into_raw(Box::new(context));
-            (*freed).data = context.cast();
-            (*freed).handler = Some(drop_context);
-            (*unlinked).data = context.cast();
-            (*unlinked).handler = Some(closed);
-            shim::icomet_request_set_ctx(self.as_ptr(), context.cast());
-            Ok(&*context)
+            let place = (*cleanup).data.cast::<Context>();
+            place.write(context);
+            (*cleanup).handler = Some(drop_context);
+            shim::icomet_request_set_ctx(self.as_ptr(), place.cast());
+            Ok(&*place)
         }
     }
 
@@ -238,13 +247,17 @@ impl Request {
         self.pool_copy(text.as_bytes())
     }
 
-    /// Adds a header field to the answer; the value is copied. `Err` when nginx has no memory.
-    pub fn add_header(self, name: &'static str, value: &[u8]) -> Result<(), ()> {
-        let value = self.pool_copy(value).ok_or(())?;
+    /// Adds a header field to the answer; a value that is not static is copied. `Err` when nginx has
+    /// no memory.
+    pub fn add_header(self, (name, value): &Field) -> Result<(), ()> {
+        let value = match value {
+            Cow::Borrowed(value) => static_bytes(value),
+            Cow::Owned(value) => self.pool_copy(value).ok_or(())?,
+        };
         let key = static_str(name);
         // SAFETY: the key is static, the value lives in the request's pool.
         let rc = unsafe {
-            if name == "ETag" {
+            if *name == "ETag" {
                 shim::icomet_request_set_etag(self.as_ptr(), &raw const value)
             } else {
                 shim::icomet_request_add_header(self.as_ptr(), &raw const key, &raw const value)
@@ -304,8 +317,20 @@ impl Request {
         if rc >= 300 { rc } else { code::DONE }
     }
 
-    /// The body, after it was read; `Err` when the temporary file that holds it cannot be read.
-    pub fn body(self) -> Result<Vec<u8>, ()> {
+    /// The body, after it was read: where it stands if that is one buffer, else a copy. `Err` when the
+    /// temporary file that holds it cannot be read.
+    pub fn body(&self) -> Result<Cow<'_, [u8]>, ()> {
+        let mut whole = ngx_str_t::empty();
+        // SAFETY: the buffer lives as long as the request, and is not written to after it was read.
+        unsafe {
+            if shim::icomet_request_body_whole(self.as_ptr(), &raw mut whole) != 0 {
+                return Ok(Cow::Borrowed(bytes(whole)));
+            }
+        }
+        self.body_copy().map(Cow::Owned)
+    }
+
+    fn body_copy(self) -> Result<Vec<u8>, ()> {
         // SAFETY: the shim writes exactly the body's length, or fails.
         unsafe {
             let length = shim::icomet_request_body_length(self.as_ptr());
@@ -329,8 +354,15 @@ impl Request {
     /// Keeps the request past the handler that got it; it then returns [`code::DONE`]. Until the
     /// worker ends the answer, a client that goes away ends it.
     pub fn hold(self) {
-        // SAFETY: the request is live; both handlers take it as their argument.
+        // SAFETY: the request is live; both handlers take it as their argument. nginx runs the cleanup
+        // as soon as it ends the request, so that nothing is sent to it any more; the context, which
+        // the cleanup is given, lives longer. Without memory it is run with the pool's.
         unsafe {
+            let cleanup = ngx_http_cleanup_add(self.as_ptr(), 0);
+            if !cleanup.is_null() {
+                (*cleanup).data = shim::icomet_request_ctx(self.as_ptr());
+                (*cleanup).handler = Some(closed);
+            }
             shim::icomet_request_hold(self.as_ptr());
             (*self.as_ptr()).read_event_handler = Some(ngx_http_test_reading);
             (*self.as_ptr()).write_event_handler = Some(super::output::icomet_on_writable);
@@ -359,7 +391,21 @@ impl Request {
     }
 }
 
+/// Takes a request that ends out of the worker's tables; nginx runs it with the request's context.
+unsafe extern "C" fn closed(data: *mut c_void) {
+    super::guard::guarded("request cleanup", (), || {
+        // SAFETY: the module's ctx is null or the context that attach wrote, and not dropped yet.
+        if let Some(context) = unsafe { data.cast::<Context>().as_ref() } {
+            context.close();
+        }
+    });
+}
+
 fn static_str(text: &'static str) -> ngx_str_t {
+    static_bytes(text.as_bytes())
+}
+
+fn static_bytes(text: &'static [u8]) -> ngx_str_t {
     ngx_str_t {
         len: text.len(),
         data: text.as_ptr().cast_mut(),

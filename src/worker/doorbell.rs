@@ -4,6 +4,10 @@
 //! holds which slot) before its first fork, and keeps it until it exits. Every worker of every
 //! generation inherits all of them, so old and new workers can always wake one another. A binary
 //! upgrade starts a new master with a pool, and zones, of its own.
+//!
+//! A worker gathers whom it has to wake, and rings once at the end of its turn of the loop. One that
+//! is killed before it rings loses the ring alone: the others look by themselves within a second
+//! ([`super::housekeeping`]).
 
 use core::ptr::{self, NonNull};
 use std::io;
@@ -11,7 +15,7 @@ use std::sync::OnceLock;
 
 use icomet_engine::{Registry, WORKER_SLOTS};
 
-use super::{shutdown, with};
+use super::{Worker, shutdown, with};
 use crate::ffi::guard::guarded;
 use crate::ffi::{log, shim};
 
@@ -119,7 +123,33 @@ pub unsafe extern "C" fn icomet_on_doorbell(event: *mut nginx_sys::ngx_event_t) 
         };
         if closing {
             shutdown::begin();
+            // nginx calls so from outside of its turns: what is posted for this turn's end would wait
+            // for the next event.
+            with(|worker| worker.fanout.post());
+        } else {
+            with(|worker| worker.fanout.post_now());
         }
-        with(|worker| worker.fanout.post());
     });
+}
+
+/// nginx calls it at the end of a turn of the loop that made something for workers: the answers of
+/// that turn are under way, and each worker is rung once for all of it.
+pub unsafe extern "C" fn icomet_on_wakes(_event: *mut nginx_sys::ngx_event_t) {
+    guarded("wakes", (), || {
+        with(Worker::wake_all);
+    });
+}
+
+impl Worker {
+    /// Wakes everybody for whom something was made.
+    pub fn wake_all(&mut self) {
+        for slot in core::mem::take(&mut self.wakes).iter() {
+            if slot == self.id.slot {
+                // One that is posted for the next turn, because its time was up, stays there.
+                self.fanout.post_now();
+            } else {
+                self.doorbells.ring(slot);
+            }
+        }
+    }
 }

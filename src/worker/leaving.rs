@@ -87,11 +87,11 @@ impl Leaving {
         match (self.sink, self.parked) {
             (Sink::Parked(connection, _), Some(parked)) => {
                 let request = parked.record.unpark(connection)?;
-                let context = Context::new(parked.hub);
-                context.set_channel(&parked.channel);
-                context.endpoint.set(endpoint::asked(&request));
                 // Without memory for it the request has no context, and is ended.
-                let _ = request.attach(context);
+                if let Ok(context) = request.attach(Context::new(parked.hub)) {
+                    context.set_channel(&request, &parked.channel);
+                    context.endpoint.set(endpoint::asked(&request));
+                }
                 Some(request)
             }
             (Sink::Held(held), _) => Some(held.0),

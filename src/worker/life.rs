@@ -10,9 +10,9 @@
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
-
+use icomet_engine::WakeSet;
 use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, ngx_process};
+use rustc_hash::FxHashMap;
 
 use super::attached::AttachedHub;
 use super::record::Records;
@@ -113,6 +113,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         turns: 0,
         turn_of: 0,
         drain: None,
+        wakes: WakeSet::default(),
+        bell: event(doorbell::icomet_on_wakes, true)?,
         fanout: event(fanout::icomet_on_fanout, true)?,
         park: event(parking::icomet_on_park, true)?,
         tick: event(idle::icomet_on_tick, false)?,
@@ -135,6 +137,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         worker.hubs.push(AttachedHub::new(hub, zone));
     }
     worker.keep_house();
+    // The loop does not run yet, and could sleep before the end of its first turn.
+    worker.wake_all();
     worker.housekeeping.set_timer(housekeeping::PERIOD);
     install(worker);
     Ok(())
@@ -148,7 +152,10 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn icomet_exit_process(_cycle: *mut ngx_cycle_t) {
     guarded("exit process", (), || {
-        let Some(worker) = uninstall() else { return };
+        let Some(mut worker) = uninstall() else {
+            return;
+        };
+        worker.wake_all();
         for attached in &worker.hubs {
             attached
                 .zone

@@ -39,6 +39,10 @@ fn script(_epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
 }
 
 fn event(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+    /// The fields' names and line ends, rounded up.
+    const AROUND: usize = 16;
+    // At once, so that a fresh buffer grows once.
+    out.reserve(AROUND + resume::MAX_ID + message.size_hint());
     if let Some(seq) = message.kind.last_seq(message.seq) {
         out.extend_from_slice(b"id: ");
         resume::format_id(epoch, seq, out);

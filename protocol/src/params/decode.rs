@@ -1,23 +1,30 @@
 //! `application/x-www-form-urlencoded`, scanned where it stands.
 
-use memchr::{memchr, memchr2};
+use crate::scan;
 use std::borrow::Cow;
 
 /// The raw value of the first pair of that name.
 pub(super) fn find<'a>(source: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = source;
     while !rest.is_empty() {
-        let end = memchr(b'&', rest).unwrap_or(rest.len());
+        let end = scan::find_byte(rest, b'&').unwrap_or(rest.len());
         let pair = &rest[..end];
         rest = rest.get(end + 1..).unwrap_or_default();
+        let after = pair.strip_prefix(name);
+        if let Some(value) = after.filter(|after| matches!(after.first(), None | Some(b'='))) {
+            return Some(value.get(1..).unwrap_or_default());
+        }
         // A key's escapes take three bytes for one, so this bounds the search in a long pair.
         let head = &pair[..pair.len().min(name.len() * 3 + 1)];
-        let key_len = match memchr(b'=', head) {
+        if scan::find_url_escape(head).is_none() {
+            continue;
+        }
+        let key_len = match scan::find_byte(head, b'=') {
             Some(len) => len,
             None if head.len() == pair.len() => pair.len(),
             None => continue,
         };
-        if pair[..key_len] == *name || decode(&pair[..key_len]) == name {
+        if decode(&pair[..key_len]) == name {
             return Some(pair.get(key_len + 1..).unwrap_or_default());
         }
     }
@@ -26,32 +33,70 @@ pub(super) fn find<'a>(source: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 
 /// Percent-decodes `raw`, with `+` as a space. A `%` without two hex digits stands for itself.
 pub(super) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = memchr2(b'%', b'+', raw) else {
+    let Some(first) = scan::find_url_escape(raw) else {
         return Cow::Borrowed(raw);
     };
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    let mut next = Some(first);
-    while let Some(index) = next {
-        decoded.extend_from_slice(&rest[..index]);
-        let (byte, len) = match &rest[index..] {
-            [b'+', ..] => (b' ', 1),
-            [_, high, low, ..] => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, 3),
-                _ => (b'%', 1),
-            },
-            _ => (b'%', 1),
-        };
-        decoded.push(byte);
-        rest = &rest[index + len..];
-        next = memchr2(b'%', b'+', rest);
-    }
-    decoded.extend_from_slice(rest);
+    let mut decoded = Vec::new();
+    decode_from(raw, first, &mut decoded);
     Cow::Owned(decoded)
 }
 
+/// The same; what does not stand in `raw` as it is stands in `scratch`, whose old content goes.
+pub(super) fn decode_in<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+    let Some(first) = scan::find_url_escape(raw) else {
+        return raw;
+    };
+    scratch.clear();
+    decode_from(raw, first, scratch);
+    scratch
+}
+
+/// Appends `raw` decoded, whose first escape stands at `first`.
+fn decode_from(raw: &[u8], first: usize, decoded: &mut Vec<u8>) {
+    // Words are stored whole, so one more than there will be is room enough for the last.
+    let mut to = decoded.len();
+    decoded.resize(to + raw.len() + 8, 0);
+    decoded[to..to + first].copy_from_slice(&raw[..first]);
+    to += first;
+    let mut rest = &raw[first..];
+    loop {
+        while let (Some(eight), Some(place)) = (rest.first_chunk(), decoded.get_mut(to..to + 8)) {
+            place.copy_from_slice(eight);
+            let plain = scan::first(scan::url_escapes(scan::word(eight)));
+            to += plain;
+            rest = &rest[plain..];
+            if plain < 8 {
+                break;
+            }
+        }
+        let Some((byte, len)) = unescape(rest) else {
+            break;
+        };
+        decoded[to] = byte;
+        to += 1;
+        rest = &rest[len..];
+    }
+    decoded.truncate(to);
+}
+
+/// The byte that the first of `raw` stand for, and how many they are.
+fn unescape(raw: &[u8]) -> Option<(u8, usize)> {
+    Some(match raw {
+        [] => return None,
+        [b'+', ..] => (b' ', 1),
+        [b'%', high, low, ..] => match (hex(*high), hex(*low)) {
+            (Some(high), Some(low)) => (high << 4 | low, 3),
+            _ => (b'%', 1),
+        },
+        [byte, ..] => (*byte, 1),
+    })
+}
+
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }

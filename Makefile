@@ -21,7 +21,7 @@ help:
 	@echo
 	@echo 'make build         the module and the nginx it was built with, in target/release'
 	@echo 'make lint          rustfmt, clippy and shellcheck'
-	@echo 'make test-engine   the tests of the engine, the protocol and the harness crates'
+	@echo 'make test-engine   the tests of all crates but the module's'
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
@@ -63,7 +63,7 @@ lint:
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
 test-engine:
-	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-harness --features icomet-engine/fault-injection
+	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-harness --features icomet-engine/fault-injection
 
 .PHONY: test-nginx test-workers test-hup test-valgrind
 test-nginx: build

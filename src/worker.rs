@@ -4,7 +4,6 @@
 //! inside [`with`]: nginx may call back (a request's cleanup), and that must find the state whole.
 //! So each step takes out what is to be done, and does it afterwards.
 
-pub mod arena;
 pub mod attached;
 pub mod broadcast;
 pub mod channel;
@@ -20,10 +19,8 @@ pub mod parking;
 pub mod presence;
 pub mod record;
 pub mod shutdown;
-pub mod slab;
 pub mod subscribe;
 pub mod subscriber;
-pub mod texts;
 pub mod wheel;
 
 use core::cell::RefCell;
@@ -36,10 +33,10 @@ use crate::config::hub::Hub;
 use crate::ffi::event::{self, Event};
 use attached::AttachedHub;
 use doorbell::Doorbells;
+use icomet_tables::Slab;
 use parking::Rest;
 use record::Records;
 use rustc_hash::FxHashMap;
-use slab::Slab;
 use subscriber::Subscriber;
 use wheel::Wheel;
 

@@ -10,8 +10,8 @@ use super::broadcast::BroadcastJob;
 use super::channel::LocalChannel;
 use super::fanout::Job;
 use super::presence::Presence;
-use super::slab::Slab;
 use crate::config::hub::Hub;
+use icomet_tables::Slab;
 
 /// A hub on this worker: the channels that have subscribers here, and the work on its way.
 pub struct AttachedHub {

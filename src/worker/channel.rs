@@ -5,8 +5,8 @@ use std::rc::Rc;
 use icomet_engine::ChannelRef;
 use icomet_protocol::frame::Transport;
 
-use super::slab::{NONE, Slab};
 use super::subscriber::Subscriber;
+use icomet_tables::{NONE, Slab};
 
 /// A channel that has subscribers on this worker, which is why the engine keeps it alive.
 pub struct LocalChannel {

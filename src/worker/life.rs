@@ -16,7 +16,6 @@ use rustc_hash::FxHashMap;
 
 use super::attached::AttachedHub;
 use super::record::Records;
-use super::slab::Slab;
 use super::wheel::Wheel;
 use super::{Worker, doorbell, fanout, housekeeping, idle, install, parking, uninstall};
 use crate::config::main::MainConf;
@@ -24,6 +23,7 @@ use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
 use crate::ffi::request::code;
 use crate::ffi::{log, shim};
+use icomet_tables::Slab;
 
 fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
     // SAFETY: nginx passes the cycle that is being started, whose main configuration we created; it

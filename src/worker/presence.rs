@@ -12,11 +12,11 @@ use icomet_protocol::frame::presence_line;
 use rustc_hash::FxHashMap;
 
 use super::leaving::Leaving;
-use super::slab::Slab;
 use super::{Worker, with};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::{event, log};
 use crate::sink::{Held, Sink};
+use icomet_tables::Slab;
 
 /// Frames that wait for one listener, at most.
 const QUEUE: usize = 64;

@@ -8,10 +8,10 @@
 
 use core::ops::Range;
 
-use super::arena::Arena;
-use super::texts::Texts;
 use crate::ffi::connection::{Connection, Kept, Origin};
 use crate::ffi::request::Request;
+use icomet_tables::Arena;
+use icomet_tables::Texts;
 
 /// Values from this length on are kept in [`Texts`].
 const SHARED: usize = 24;

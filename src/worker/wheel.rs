@@ -3,8 +3,8 @@
 //! A subscriber that is sent something only gets a later deadline; its place in the wheel is mended
 //! when its old slot comes due. So a message costs nothing here, and a tick costs what is due.
 
-use super::slab::{NONE, Slab};
 use super::subscriber::Subscriber;
+use icomet_tables::{NONE, Slab};
 
 /// Length of a slot in milliseconds.
 pub const SLOT: u64 = 100;

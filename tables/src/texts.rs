@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::slab::Slab;
+use crate::slab::Slab;
 
 struct Text {
     bytes: Rc<[u8]>,
@@ -35,6 +35,16 @@ impl Texts {
         });
         self.by_bytes.insert(bytes, handle);
         handle
+    }
+
+    /// How many different texts there are.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
     }
 
     /// The text of a handle.

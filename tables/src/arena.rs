@@ -3,7 +3,7 @@
 //! A million small blocks of different sizes come and go; each costs its bytes, two for its length,
 //! and what is missing to a multiple of 16. A freed block is used again for one of its size.
 
-use super::slab::Slab;
+use crate::slab::Slab;
 
 /// Blocks are multiples of this many bytes.
 const UNIT: usize = 16;

@@ -56,22 +56,10 @@ icomet_request_can_park(ngx_http_request_t *r)
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
     if (r != r->main || r->method != NGX_HTTP_GET
-        || r->http_version < NGX_HTTP_VERSION_10)
+        || r->http_version < NGX_HTTP_VERSION_10 || icomet_request_is_stream(r))
     {
         return 0;
     }
-
-#if (NGX_HTTP_V2)
-    if (r->stream) {
-        return 0;
-    }
-#endif
-
-#if (NGX_HTTP_V3)
-    if (c->quic) {
-        return 0;
-    }
-#endif
 
     /* somebody else works on it, or its body is still arriving */
 

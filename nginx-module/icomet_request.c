@@ -42,6 +42,27 @@ icomet_request_is_main(ngx_http_request_t *r)
 }
 
 
+/* Of HTTP/2 or HTTP/3: its connection is not its own. */
+
+ngx_uint_t
+icomet_request_is_stream(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_V2)
+    if (r->stream) {
+        return 1;
+    }
+#endif
+
+#if (NGX_HTTP_V3)
+    if (r->connection->quic) {
+        return 1;
+    }
+#endif
+
+    return 0;
+}
+
+
 /*
  * A client that went away together with its request has used up the read event:
  * the handlers set for the held request must see it (as ngx_http_upstream does).

@@ -54,6 +54,7 @@ void icomet_request_set_ctx(ngx_http_request_t *r, void *ctx);
 void *icomet_request_loc_conf(ngx_http_request_t *r);
 void *icomet_request_main_conf(ngx_http_request_t *r);
 ngx_uint_t icomet_request_is_main(ngx_http_request_t *r);
+ngx_uint_t icomet_request_is_stream(ngx_http_request_t *r);
 void icomet_request_hold(ngx_http_request_t *r);
 void icomet_request_no_keepalive(ngx_http_request_t *r);
 ngx_str_t *icomet_request_header(ngx_http_request_t *r, const u_char *name,

@@ -191,6 +191,6 @@ pub fn psub(request: Request, context: &Context) -> ngx_int_t {
         context.close();
         return code::ERROR;
     }
-    request.hold();
+    request.hold(true);
     code::DONE
 }

@@ -202,7 +202,7 @@ fn hold(
 ) -> ngx_int_t {
     context.owner.set(Owner::Subscriber(index));
     if transport == Transport::LongPoll {
-        request.hold();
+        request.hold(false);
         with(|worker| worker.park_if_idle(index));
         return code::DONE;
     }
@@ -218,7 +218,7 @@ fn hold(
         context.close();
         return code::ERROR;
     }
-    request.hold();
+    request.hold(true);
     if sent == Sent::Whole {
         with(|worker| {
             worker.begun(index);

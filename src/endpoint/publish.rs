@@ -109,7 +109,7 @@ pub fn broadcast(request: Request, context: &Context, params: &Params<'_>) -> ng
     match begun.flatten() {
         Some(Ok(owner)) => {
             context.owner.set(owner);
-            request.hold();
+            request.hold(false);
             code::DONE
         }
         Some(Err(error)) => refused(context, "", &error).send(request, context),

@@ -5,7 +5,8 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
 use nginx_sys::{
-    NGX_AGAIN, ngx_connection_t, ngx_event_t, ngx_http_connection_t, ngx_str_t, ngx_uint_t,
+    NGX_AGAIN, ngx_connection_t, ngx_event_t, ngx_http_connection_t, ngx_http_request_t,
+    ngx_http_test_reading, ngx_str_t, ngx_uint_t,
 };
 
 use super::conf::bytes;
@@ -279,6 +280,35 @@ unsafe extern "C" fn icomet_on_parked_read(event: *mut ngx_event_t) {
             shim::ICOMET_READ_DATA if !keep => parking::junk(index),
             shim::ICOMET_READ_GONE => parking::gone(index),
             shim::ICOMET_READ_EXITING => crate::worker::shutdown::begin(),
+            _ => {}
+        }
+    });
+}
+
+/// nginx calls it when the client of a held endless answer sent something or left; the same holds for
+/// it as for a parked one.
+///
+/// # Safety
+///
+/// nginx calls it with a live request that [`Request::hold`] was called on.
+pub unsafe extern "C" fn icomet_on_held_read(r: *mut ngx_http_request_t) {
+    guarded("read event", (), || {
+        // SAFETY: the request is live, and so is its connection.
+        let (request, seen) = unsafe {
+            if shim::icomet_request_is_stream(r) != 0 {
+                // What comes on an HTTP/2 connection is not this client's alone.
+                return ngx_http_test_reading(r);
+            }
+            let seen = shim::icomet_connection_read((*r).connection, 0);
+            (Request::from_raw(r), seen)
+        };
+        let Some(request) = request else { return };
+        match seen as u32 {
+            shim::ICOMET_READ_DATA => {
+                parking::log_junk();
+                request.finalize_in_handler(code::ERROR);
+            }
+            shim::ICOMET_READ_GONE => request.finalize_in_handler(parking::CLIENT_CLOSED),
             _ => {}
         }
     });

@@ -352,8 +352,9 @@ impl Request {
     }
 
     /// Keeps the request past the handler that got it; it then returns [`code::DONE`]. Until the
-    /// worker ends the answer, a client that goes away ends it.
-    pub fn hold(self) {
+    /// worker ends the answer, a client that goes away ends it, and so does one that sends something
+    /// where the answer is endless: nothing is to be said there.
+    pub fn hold(self, endless: bool) {
         // SAFETY: the request is live; both handlers take it as their argument. nginx runs the cleanup
         // as soon as it ends the request, so that nothing is sent to it any more; the context, which
         // the cleanup is given, lives longer. Without memory it is run with the pool's.
@@ -364,7 +365,11 @@ impl Request {
                 (*cleanup).handler = Some(closed);
             }
             shim::icomet_request_hold(self.as_ptr());
-            (*self.as_ptr()).read_event_handler = Some(ngx_http_test_reading);
+            (*self.as_ptr()).read_event_handler = Some(if endless {
+                super::connection::icomet_on_held_read
+            } else {
+                ngx_http_test_reading
+            });
             (*self.as_ptr()).write_event_handler = Some(super::output::icomet_on_writable);
         }
     }

@@ -18,7 +18,7 @@ use super::{Worker, delivery, with};
 use icomet_protocol::frame::Transport;
 
 /// nginx's NGX_HTTP_CLIENT_CLOSED_REQUEST and NGX_HTTP_REQUEST_TIME_OUT (ngx_http_request.h).
-const CLIENT_CLOSED: isize = 499;
+pub const CLIENT_CLOSED: isize = 499;
 const TIMED_OUT: isize = 408;
 
 /// What of a frame a parked subscriber has not taken yet. All who are slow on one frame share it.
@@ -127,8 +127,13 @@ pub fn gone(index: u32) {
 
 /// The client of a parked stream has sent something, where nothing is to be said.
 pub fn junk(index: u32) {
-    log::info("client sent data on an endless answer, subscription ended");
+    log_junk();
     end(index, code::ERROR);
+}
+
+/// Says so in the log.
+pub fn log_junk() {
+    log::info("client sent data on an endless answer, subscription ended");
 }
 
 /// Whether a subscriber is a long poll, after which its client may ask again on the connection.

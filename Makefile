@@ -23,6 +23,7 @@ help:
 	@echo 'make lint          rustfmt, clippy and shellcheck'
 	@echo 'make test-engine   the tests of all crates but the module's'
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
+	@echo 'make test-held     the same, with icomet_park off'
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
 	@echo 'make test-valgrind the same, under memcheck'
@@ -50,7 +51,7 @@ run: setup-run build
 	@script/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine build test-nginx test-workers test-hup test-valgrind test-harness test-addon test-debian
+test: setup-test lint test-engine build test-nginx test-held test-workers test-hup test-valgrind test-harness test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -65,9 +66,12 @@ lint:
 test-engine:
 	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-harness --features icomet-engine/fault-injection
 
-.PHONY: test-nginx test-workers test-hup test-valgrind
+.PHONY: test-nginx test-held test-workers test-hup test-valgrind
 test-nginx: build
 	script/test-nginx.sh plain
+
+test-held: build
+	ICOMET_TEST_PARK=off script/test-nginx.sh plain
 
 test-workers: build
 	ICOMET_TEST_WORKERS=4 script/test-nginx.sh plain

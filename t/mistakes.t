@@ -584,3 +584,21 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*invalid number of arguments in "icomet_channel" directive.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 65: icomet_park is neither on nor off
+--- config
+    location /x { icomet_park yes; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid value "yes" in "icomet_park": use "on" or "off".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 66: icomet_park twice
+--- config
+    location /x { icomet_park on; icomet_park off; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_park" is duplicate.* in \S*nginx\.conf:\d+/]

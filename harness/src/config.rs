@@ -35,6 +35,8 @@ pub struct Config {
     hubs: Vec<Hub>,
     /// More parameters of `listen`, each with a blank before it.
     pub listen: &'static str,
+    /// More directives of the `http` block.
+    pub http: &'static str,
 }
 
 impl Config {
@@ -44,6 +46,7 @@ impl Config {
             workers,
             hubs: hubs.into_iter().collect(),
             listen: "",
+            http: "",
         }
     }
 
@@ -62,11 +65,12 @@ impl Config {
              http {{\n\
              access_log off;\n\
              keepalive_timeout 600s;\nkeepalive_requests 100000000;\n\
-             types_hash_max_size 2048;\n",
+             types_hash_max_size 2048;\n{http}",
             module = module.display(),
             // The temporary prefix is the caller's alone.
             user = if root { "user root;\n" } else { "" },
             workers = self.workers,
+            http = self.http,
             connections = files.saturating_sub(100).clamp(512, 15_000),
         );
         for hub in &self.hubs {

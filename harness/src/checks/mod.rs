@@ -16,6 +16,7 @@ mod kill;
 mod many_channels;
 mod many_on_one;
 mod old_client;
+mod parked;
 mod psub;
 mod reload;
 mod shutdown;
@@ -81,6 +82,11 @@ pub fn all() -> Vec<Check> {
             name: "hasty",
             about: "3,000 clients that reset before their answer: none counted, no worker dies",
             run: |setup| Box::pin(hasty::run(setup)),
+        },
+        Check {
+            name: "parked",
+            about: "a waiting subscriber of any transport costs less than 1 KB, and what cannot be parked more",
+            run: |setup| Box::pin(parked::run(setup)),
         },
         Check {
             name: "shutdown",

@@ -25,6 +25,7 @@
 //! * Readers hold no counts: freed messages wait in [`limbo`].
 //! * When a holder of a lock dies, the next one repairs what it protects ([`repair`]).
 
+mod ahead;
 mod blocks;
 mod broadcast;
 mod cell;

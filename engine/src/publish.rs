@@ -161,6 +161,7 @@ impl Zone {
             return Err(PublishError::MessageTooLarge);
         }
         let address = self.address(name);
+        self.ask_for_bucket(address.shard, address.bucket);
         self.with_room(
             limits,
             PublishError::ZoneFull,
@@ -168,6 +169,7 @@ impl Zone {
             wake,
             |wake| {
                 let guard = self.lock(address.shard, wake);
+                guard.ask_for_channel(address.bucket);
                 // Room for the message first: a channel without one is of no use.
                 let message = guard
                     .new_message(Kind::Data, content, now)

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod event;
 pub mod guard;
 pub mod log;
+pub mod memory;
 pub mod output;
 pub mod request;
 pub mod shim;

@@ -203,7 +203,14 @@ fn hold(
     context.owner.set(Owner::Subscriber(index));
     if transport == Transport::LongPoll {
         request.hold(false);
-        with(|worker| worker.park_if_idle(index));
+        let first = request.is_first();
+        with(|worker| {
+            if first {
+                worker.park_later(index);
+            } else {
+                worker.park_if_idle(index);
+            }
+        });
         return code::DONE;
     }
     let rc = send_stream_head(request, transport, false);

@@ -8,9 +8,9 @@
 use crate::context::Owner;
 use crate::ffi::connection::{self, Connection, Taken};
 use crate::ffi::guard::guarded;
-use crate::ffi::log;
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Request, code};
+use crate::ffi::{log, memory};
 use crate::sink::Sink;
 
 use super::wheel::tick;
@@ -29,6 +29,9 @@ pub struct Rest {
 
 /// Long polls that may be answered before it is worth parking them: on a busy channel each is, and its
 /// request would be given back and made anew for nothing.
+///
+/// The first one on a connection is parked at once: its memory lies beside its connection's, so that
+/// the pages could not be given back later.
 #[derive(Default)]
 pub struct Polls {
     /// Came since the last look.
@@ -42,11 +45,19 @@ pub struct Polls {
 /// Milliseconds between two looks: a poll that is answered sooner is not parked.
 const LOOK: u64 = 500;
 
+/// Requests whose memory is worth giving back to the system when they were parked at once. What fewer
+/// leave behind serves the next requests.
+const MANY: usize = 1024;
+
 /// nginx calls it after the handlers of the requests that are to be parked have returned.
 pub unsafe extern "C" fn icomet_on_park(_event: *mut nginx_sys::ngx_event_t) {
     guarded("parking", (), || {
+        let mut parked = 0;
         while let Some(index) = with(|worker| worker.to_park.pop()).flatten() {
-            park(index);
+            parked += usize::from(park(index).is_some());
+        }
+        if parked >= MANY {
+            memory::give_back();
         }
     });
 }

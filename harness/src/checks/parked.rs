@@ -37,7 +37,7 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
     let mut held = Vec::new();
     for http in [
         "icomet_park off;\n",
-        "limit_conn_zone $binary_remote_addr zone=one:1m;\nlimit_conn one 100000;\n",
+        "limit_conn_zone $binary_remote_addr zone=one:1m;\nlimit_conn one 60000;\n",
     ] {
         let cost = Crowd::gather(&setup, Transport::Sse, http).await?;
         let each = cost.each()?;

@@ -147,10 +147,13 @@ fn verdicts(goal: &Goal, report: &Report) -> Vec<Verdict> {
 
 impl Goal {
     fn verdict(&self, key: Option<&Key>, report: &Report) -> Verdict {
-        let unit = self.metric.rsplit(' ').next().unwrap_or("");
+        let unit = match self.metric {
+            "% of a core" => "%",
+            metric => metric.rsplit(' ').next().unwrap_or(""),
+        };
         let (wanted, value) = match self.bar {
             Bar::Below(bar) => (
-                format!("<= {} {}", number(Some(bar)), self.metric),
+                format!("<= {} {unit}", number(Some(bar))),
                 key.and_then(|key| report.median(key, Kind::Icomet)),
             ),
             Bar::TimesBelow(to, bar) => (

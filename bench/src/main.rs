@@ -9,6 +9,7 @@ mod floor;
 mod goals;
 mod http;
 mod options;
+mod plot;
 mod process;
 mod publisher;
 mod report;
@@ -112,6 +113,7 @@ fn measure(options: &Options) -> Result<()> {
     std::fs::write(options.out.join("report.md"), markdown)?;
     let json = serde_json::to_string_pretty(&bench.report.json(&about, &verdicts))?;
     std::fs::write(options.out.join("report.json"), json)?;
+    std::fs::write(options.out.join("report.svg"), plot::svg(&bench.report))?;
     println!("{} s; the report is in {}", seconds, options.out.display());
     Ok(())
 }

@@ -68,7 +68,8 @@ impl Report {
         let servers = self.samples.get(key)?;
         let ours = servers.get(kind.name())?;
         let theirs = servers.get(to.name())?;
-        median(ours.iter().zip(theirs).map(|(a, b)| a / b).collect())
+        let ratios = ours.iter().zip(theirs).map(|(a, b)| a / b);
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
     }
 
     /// The keys of a scenario's metric, one a case.

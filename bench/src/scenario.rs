@@ -68,6 +68,9 @@ pub fn named(name: &str) -> Result<String> {
         .ok_or_else(|| anyhow!("there is no scenario {name}; see: icomet-bench list"))
 }
 
+/// Scenarios that are measured together, and what does it.
+type Group<'a> = (&'static [&'static str], fn(&mut Bench<'a>) -> Result<()>);
+
 /// What all scenarios work with.
 pub struct Bench<'a> {
     /// What was asked for.
@@ -76,10 +79,10 @@ pub struct Bench<'a> {
     pub report: Report,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
     /// Runs what was asked for. What fails is noted, and the rest goes on.
     pub fn run(&mut self) {
-        let groups: [(&[&str], fn(&mut Self) -> Result<()>); 8] = [
+        let groups: [Group<'a>; 8] = [
             (
                 &["memory-idle", "memory-channels", "memory-after-traffic"],
                 memory::run,

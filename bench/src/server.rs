@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -214,8 +214,8 @@ fn floor(address: SocketAddrV4, threads: usize) -> Result<Command> {
 
 fn nginx(
     kind: Kind,
-    binary: &PathBuf,
-    module: &PathBuf,
+    binary: &Path,
+    module: &Path,
     prefix: &TempDir,
     port: u16,
     shape: &Shape,

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::content::Content;
 use crate::http::Client;
+use crate::process;
 use crate::subscriber::{Plan, Tally, Thread, histogram};
 use crate::sys;
 use crate::target::{Target, Transport};
@@ -19,6 +20,9 @@ const PER_THREAD: usize = 17_500;
 
 /// What is given up on when nothing more happens.
 const STALL: Duration = Duration::from_secs(30);
+
+/// Opening ends before the machine has less memory than this.
+const MEMORY_LEFT: u64 = 1 << 30;
 
 /// What a crowd is.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +124,15 @@ impl Crowd {
     fn listen(&self) -> Result<()> {
         let wanted = self.want.count as u64;
         let mut seen = (0, Instant::now());
-        loop {
+        for turn in 0u64.. {
+            if turn % 50 == 0 {
+                let left = process::available_memory();
+                ensure!(
+                    left > MEMORY_LEFT,
+                    "only {} MB of memory are left",
+                    left >> 20
+                );
+            }
             let sums = self.sums();
             let done = sums.live + sums.failed;
             if done >= wanted {
@@ -145,6 +157,7 @@ impl Crowd {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        Ok(())
     }
 
     fn errno(&self) -> std::io::Error {

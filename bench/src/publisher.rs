@@ -32,6 +32,13 @@ impl Single {
 
     /// Publishes, and answers when it was sent and how long the answer took.
     pub fn publish(&mut self, crowd: &Crowd, channel: u32) -> Result<(u64, Duration)> {
+        sys::run_first(true);
+        let result = self.exchange(crowd, channel);
+        sys::run_first(false);
+        result
+    }
+
+    fn exchange(&mut self, crowd: &Crowd, channel: u32) -> Result<(u64, Duration)> {
         let content = crowd.next(channel);
         let mut request = Vec::with_capacity(256);
         self.target.publish(&mut request, content);
@@ -91,7 +98,12 @@ pub struct Outcome {
 /// Publishes to the channels of a crowd, in an order that looks random but comes to each equally
 /// often.
 pub fn publish(crowd: &Crowd, load: &Load) -> Result<Outcome> {
-    Publishing::new(crowd, load)?.run()
+    let publishing = Publishing::new(crowd, load)?;
+    // With a rate, messages are to be sent when they are due.
+    sys::run_first(load.rate.is_some());
+    let outcome = publishing.run();
+    sys::run_first(false);
+    outcome
 }
 
 struct Publishing<'a> {

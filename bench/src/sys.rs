@@ -62,6 +62,22 @@ pub fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
+/// Lets this thread run before all ordinary ones, or no longer. A publisher is on another machine
+/// in real life: it does not wait for a core that subscribers and server keep busy. Where it is not
+/// allowed, nothing changes.
+pub fn run_first(first: bool) {
+    let (policy, priority) = if first {
+        (libc::SCHED_FIFO, 1)
+    } else {
+        (libc::SCHED_OTHER, 0)
+    };
+    let parameters = libc::sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: the structure is valid for the call; 0 is this thread.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+}
+
 /// An epoll instance. Level-triggered.
 #[derive(Debug)]
 pub struct Epoll(OwnedFd);

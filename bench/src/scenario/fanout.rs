@@ -23,7 +23,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
         let subjects = bench.open_all(&kinds, Shape::new(workers), sse(count, false));
         for round in 0..=bench.options.rounds {
             for subject in &subjects {
-                let (last, answers) = fan_out(subject, MESSAGES)?;
+                let (last, answers) = fan_out(subject, if round == 0 { 1 } else { MESSAGES })?;
                 if round == 0 {
                     continue;
                 }

@@ -36,18 +36,15 @@ fn one(bench: &mut Bench<'_>, kind: Kind, own_channels: bool) -> Result<()> {
         ..Shape::new(bench.options.million_workers)
     };
     let kernel_before = process::kernel_memory();
-    let available_before = process::available_memory();
     let subject = bench.open(kind, shape, sse(count, own_channels))?;
     let each = |bytes: u64| bytes as f64 / count as f64;
     let total = subject.server.pss();
     let kernel = process::kernel_memory().saturating_sub(kernel_before);
-    let available = available_before.saturating_sub(process::available_memory());
     let figures = [
         ("c1000k", "PSS GB", total as f64 / 1e9),
         (scenario, "bytes", subject.bytes_each()),
         (scenario, "open s", subject.crowd.opened_in.as_secs_f64()),
         (scenario, "kernel bytes/pair", each(kernel)),
-        (scenario, "all bytes/pair", each(available)),
     ];
     for (scenario, metric, value) in figures {
         bench

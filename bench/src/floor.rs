@@ -177,10 +177,9 @@ impl Server {
         match request {
             Request::Subscribe(channel) => self.subscribe(index, channel),
             Request::Publish(channel, frame) => {
+                // The answer goes first: whoever is woken below may take the core.
+                let _ = sys::send(&client.fd, ANSWER);
                 self.publish(channel, &frame.into());
-                if let Some(client) = &self.clients[index] {
-                    let _ = sys::send(&client.fd, ANSWER);
-                }
             }
         }
     }

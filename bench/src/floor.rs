@@ -210,7 +210,7 @@ impl Server {
             directory.get(&channel).copied().unwrap_or(0)
         };
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
-            if threads & (1 << index) == 0 {
+            if index == self.index || threads & (1 << index) == 0 {
                 continue;
             }
             let mut jobs = mailbox.jobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -222,20 +222,26 @@ impl Server {
                 Bell::ring(mailbox.bell.fd());
             }
         }
+        // What is its own needs no bell.
+        self.send(channel, frame);
     }
 
-    fn deliver(&mut self) {
+    fn deliver(&self) {
         let mailbox = &self.mailboxes[self.index];
         mailbox.bell.silence();
         let jobs =
             std::mem::take(&mut *mailbox.jobs.lock().unwrap_or_else(PoisonError::into_inner));
         for job in jobs {
-            for fd in self.channels.get(&job.channel).into_iter().flatten() {
-                let index = usize::try_from(*fd).unwrap_or(usize::MAX);
-                if let Some(Some(client)) = self.clients.get(index) {
-                    // A reader that takes no more misses it: this is only the floor.
-                    let _ = sys::send(&client.fd, &job.frame);
-                }
+            self.send(job.channel, &job.frame);
+        }
+    }
+
+    fn send(&self, channel: u32, frame: &[u8]) {
+        for fd in self.channels.get(&channel).into_iter().flatten() {
+            let index = usize::try_from(*fd).unwrap_or(usize::MAX);
+            if let Some(Some(client)) = self.clients.get(index) {
+                // A reader that takes no more misses it: this is only the floor.
+                let _ = sys::send(&client.fd, frame);
             }
         }
     }

@@ -263,13 +263,13 @@ fn line(out: &mut String, kind: Kind, points: &[(f64, f64)], slot: f64, y: impl 
     );
 }
 
-/// The next of 1, 2, 4, 5, 8 and 10 times a power of ten.
+/// The next of 1, 1.5, 2, 3, 4, 5, 8 and 10 times a power of ten.
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
     let power = 10f64.powf(value.log10().floor());
-    let factors = [1.0, 2.0, 4.0, 5.0, 8.0];
+    let factors = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 8.0];
     let fitting = factors.into_iter().find(|factor| factor * power >= value);
     fitting.unwrap_or(10.0) * power
 }
@@ -282,7 +282,7 @@ mod tests {
     fn axes_end_at_round_numbers() {
         assert_eq!(round_up(7.3), 8.0);
         assert_eq!(round_up(9.0), 10.0);
-        assert_eq!(round_up(1024.0), 2000.0);
+        assert_eq!(round_up(1024.0), 1500.0);
         assert_eq!(round_up(0.0), 1.0);
     }
 

@@ -11,7 +11,7 @@ use crate::report::{Key, median};
 use crate::target::Kind;
 
 /// Messages of one round.
-const MESSAGES: usize = 5;
+const MESSAGES: usize = 3;
 
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
     for (count, workers) in [

@@ -20,26 +20,27 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
         (many, 52),
     ] {
         let case = format!("{count} subscribers, {workers} workers");
-        for kind in bench.servers(&Kind::ALL) {
-            let subject = match bench.open(kind, Shape::new(workers), sse(count, false)) {
-                Ok(subject) => subject,
-                Err(error) => {
-                    bench
-                        .report
-                        .note(format!("scaling, {}: {error:#}", kind.name()));
-                    continue;
+        let kinds = bench.servers(&Kind::ALL);
+        let subjects = bench.open_all(&kinds, Shape::new(workers), sse(count, false));
+        for subject in &subjects {
+            if subject.kind != Kind::Floor {
+                let key = Key::new("scaling", &case, "bytes");
+                bench
+                    .report
+                    .sample(&key, subject.kind, subject.bytes_each());
+            }
+        }
+        // The first round warms up.
+        for round in 0..=bench.options.rounds {
+            for subject in &subjects {
+                let cost = cost_of_delivery(subject, if round == 0 { 1 } else { 2 })?;
+                if round > 0 {
+                    let key = Key::new("scaling", &case, "us/delivery");
+                    bench.report.sample(&key, subject.kind, cost);
                 }
-            };
-            if kind != Kind::Floor {
-                let bytes = Key::new("scaling", &case, "bytes");
-                bench.report.sample(&bytes, kind, subject.bytes_each());
             }
-            cost_of_delivery(&subject, 1)?;
-            for _ in 0..bench.options.rounds {
-                let cost = cost_of_delivery(&subject, 2)?;
-                let key = Key::new("scaling", &case, "us/delivery");
-                bench.report.sample(&key, kind, cost);
-            }
+        }
+        for subject in subjects {
             bench.close("scaling", subject);
         }
     }

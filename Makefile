@@ -21,7 +21,7 @@ help:
 	@echo
 	@echo 'make build         the module and the nginx it was built with, in target/release'
 	@echo 'make lint          rustfmt, clippy and shellcheck'
-	@echo 'make test-engine   the tests of all crates but the module's'
+	@echo 'make test-engine   the tests of all crates but the one of the module'
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
 	@echo 'make test-held     the same, with icomet_park off'
 	@echo 'make test-workers  the same, with four workers'
@@ -31,14 +31,19 @@ help:
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
+	@echo 'make bench         install what is missing, compare with nchan and with a bare sender (10 minutes)'
+	@echo 'make bench-c1000k  the same for a million subscribers (24 GB of memory)'
 	@echo 'make clean         remove target/'
 
-.PHONY: setup-run setup-test
+.PHONY: setup-run setup-test setup-bench
 setup-run:
 	@script/setup.sh run
 
 setup-test:
 	@script/setup.sh test
+
+setup-bench:
+	@script/setup.sh bench
 
 .PHONY: build
 build:
@@ -64,7 +69,7 @@ lint:
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
 test-engine:
-	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-harness --features icomet-engine/fault-injection
+	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-harness -p icomet-bench --features icomet-engine/fault-injection
 
 .PHONY: test-nginx test-held test-workers test-hup test-valgrind
 test-nginx: build
@@ -96,6 +101,18 @@ test-addon: build
 
 test-debian:
 	script/test-debian.sh
+
+# BENCH takes more options: make bench BENCH='--rounds 5 --scenarios latency'
+.PHONY: bench bench-c1000k bench-build
+bench: bench-build
+	$(RELEASE)/icomet-bench run --nginx $(NGINX) --module $(MODULE) --out $(CARGO_TARGET_DIR)/bench $(BENCH)
+
+bench-c1000k: bench-build
+	$(RELEASE)/icomet-bench run --scenarios c1000k --nginx $(NGINX) --module $(MODULE) \
+		--out $(CARGO_TARGET_DIR)/bench-c1000k $(BENCH)
+
+bench-build: setup-bench build
+	$(CARGO) build --release --locked -p icomet-bench
 
 .PHONY: clean
 clean:

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what `make run` or `make test` needs and this machine lacks: Debian packages only, Rust is asked for.
+# Installs what `make run`, `make test` or `make bench` needs and this machine lacks: Debian packages only, Rust is asked for.
 #
 #   script/setup.sh run    compilers and libraries for the module and the vendored nginx
 #   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
+#   script/setup.sh bench  what `run` installs, Debian's own nginx and nchan for it
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -13,6 +14,7 @@ POOL=http://deb.debian.org/debian
 
 run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libssl-dev)
 test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck)
+bench_packages=(nginx libnginx-mod-nchan)
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -118,11 +120,12 @@ download_from_sid() {
     (cd "$folder" && rm -f ./*.deb && apt-get "${options[@]}" download libtest-nginx-perl)
 }
 
-[ $# -eq 1 ] || die "usage: script/setup.sh run|test"
+[ $# -eq 1 ] || die "usage: script/setup.sh run|test|bench"
 case $1 in
     run) wanted=("${run_packages[@]}") ;;
     test) wanted=("${run_packages[@]}" "${test_packages[@]}") ;;
-    *) die "usage: script/setup.sh run|test" ;;
+    bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
+    *) die "usage: script/setup.sh run|test|bench" ;;
 esac
 check_rust "$1"
 

@@ -109,15 +109,27 @@ icomet_request_header(ngx_http_request_t *r, const u_char *name, size_t len)
 }
 
 
-static ngx_table_elt_t *
-icomet_push_header(ngx_http_request_t *r, const ngx_str_t *key,
+static ngx_uint_t
+icomet_is(const ngx_str_t *key, const char *name, size_t len)
+{
+    return key->len == len && ngx_memcmp(key->data, name, len) == 0;
+}
+
+
+/*
+ * key and value must live as long as the request.  Fields that nginx's own
+ * filters and variables know have a place beside the list.
+ */
+
+ngx_int_t
+icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     const ngx_str_t *value)
 {
     ngx_table_elt_t  *h;
 
     h = ngx_list_push(&r->headers_out.headers);
     if (h == NULL) {
-        return NULL;
+        return NGX_ERROR;
     }
 
     h->hash = 1;
@@ -125,34 +137,18 @@ icomet_push_header(ngx_http_request_t *r, const ngx_str_t *key,
     h->value = *value;
 #if (nginx_version >= 1023000)
     h->next = NULL;
+
+    if (icomet_is(key, "Cache-Control", sizeof("Cache-Control") - 1)) {
+        r->headers_out.cache_control = h;
+    }
 #endif
 
-    return h;
-}
+    if (icomet_is(key, "ETag", sizeof("ETag") - 1)) {
+        r->headers_out.etag = h;
 
-
-/* key and value must live as long as the request. */
-
-ngx_int_t
-icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
-    const ngx_str_t *value)
-{
-    return icomet_push_header(r, key, value) == NULL ? NGX_ERROR : NGX_OK;
-}
-
-
-ngx_int_t
-icomet_request_set_etag(ngx_http_request_t *r, const ngx_str_t *value)
-{
-    ngx_str_t         key = ngx_string("ETag");
-    ngx_table_elt_t  *h;
-
-    h = icomet_push_header(r, &key, value);
-    if (h == NULL) {
-        return NGX_ERROR;
+    } else if (icomet_is(key, "Expires", sizeof("Expires") - 1)) {
+        r->headers_out.expires = h;
     }
-
-    r->headers_out.etag = h;
 
     return NGX_OK;
 }

@@ -61,7 +61,6 @@ ngx_str_t *icomet_request_header(ngx_http_request_t *r, const u_char *name,
     size_t len);
 ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     const ngx_str_t *value);
-ngx_int_t icomet_request_set_etag(ngx_http_request_t *r, const ngx_str_t *value);
 void icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
     off_t length, const ngx_str_t *type, const ngx_str_t *charset);
 ngx_uint_t icomet_request_header_only(ngx_http_request_t *r);

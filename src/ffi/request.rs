@@ -263,11 +263,7 @@ impl Request {
         let key = static_str(name);
         // SAFETY: the key is static, the value lives in the request's pool.
         let rc = unsafe {
-            if *name == "ETag" {
-                shim::icomet_request_set_etag(self.as_ptr(), &raw const value)
-            } else {
-                shim::icomet_request_add_header(self.as_ptr(), &raw const key, &raw const value)
-            }
+            shim::icomet_request_add_header(self.as_ptr(), &raw const key, &raw const value)
         };
         if rc == code::OK { Ok(()) } else { Err(()) }
     }

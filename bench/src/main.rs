@@ -127,6 +127,20 @@ fn about(options: &Options, seconds: u64) -> Vec<(String, String)> {
         ("cores", cores.to_string()),
         ("seconds", seconds.to_string()),
         ("rounds", options.rounds.to_string()),
+        (
+            "subscribers",
+            format!(
+                "{} for memory, {} for CPU and publishing, {} where many are wanted",
+                options.subscribers, options.few, options.many
+            ),
+        ),
+        (
+            "latency",
+            format!(
+                "{} messages a second, {} workers",
+                options.rate, options.workers
+            ),
+        ),
         ("access_log", format!("{log}, for icomet and nchan alike")),
         ("publishing to icomet", publish),
         (

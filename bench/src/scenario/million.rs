@@ -25,12 +25,12 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
 }
 
 fn one(bench: &mut Bench<'_>, kind: Kind, own_channels: bool) -> Result<()> {
-    let (scenario, case) = if own_channels {
-        ("c1000k-own", "a channel each")
-    } else {
-        ("c1000k-one", "one channel")
-    };
     let count = bench.options.million;
+    let (scenario, case) = if own_channels {
+        ("c1000k-own", format!("{count}, a channel each"))
+    } else {
+        ("c1000k-one", format!("{count}, one channel"))
+    };
     let shape = Shape {
         zone: 600,
         ..Shape::new(bench.options.million_workers)
@@ -49,12 +49,12 @@ fn one(bench: &mut Bench<'_>, kind: Kind, own_channels: bool) -> Result<()> {
     for (scenario, metric, value) in figures {
         bench
             .report
-            .sample(&Key::new(scenario, case, metric), kind, value);
+            .sample(&Key::new(scenario, &case, metric), kind, value);
     }
     if own_channels {
-        each_its_own(bench, &subject, scenario)?;
+        each_its_own(bench, &subject, scenario, &case)?;
     } else {
-        one_to_all(bench, &subject, scenario)?;
+        one_to_all(bench, &subject, scenario, &case)?;
     }
     let after = subject.server.pss() as f64 / 1e9;
     let key = Key::new("c1000k", &format!("{case}, after traffic"), "PSS GB");
@@ -63,7 +63,12 @@ fn one(bench: &mut Bench<'_>, kind: Kind, own_channels: bool) -> Result<()> {
     Ok(())
 }
 
-fn each_its_own(bench: &mut Bench<'_>, subject: &Subject, scenario: &str) -> Result<()> {
+fn each_its_own(
+    bench: &mut Bench<'_>,
+    subject: &Subject,
+    scenario: &str,
+    case: &str,
+) -> Result<()> {
     let load = Load {
         connections: bench.options.publishers * 2,
         rate: None,
@@ -97,28 +102,28 @@ fn each_its_own(bench: &mut Bench<'_>, subject: &Subject, scenario: &str) -> Res
             latency.value_at_quantile(0.99) as f64 / 1e6,
         ),
     ] {
-        let key = Key::new(scenario, "a channel each", metric);
+        let key = Key::new(scenario, case, metric);
         bench.report.sample(&key, subject.kind, value);
     }
     Ok(())
 }
 
-fn one_to_all(bench: &mut Bench<'_>, subject: &Subject, scenario: &str) -> Result<()> {
+fn one_to_all(bench: &mut Bench<'_>, subject: &Subject, scenario: &str, case: &str) -> Result<()> {
     fan_out(subject, 1)?;
     let before = subject.server.cpu();
     let start = Instant::now();
     for _ in 0..MESSAGES {
         let (last, answers) = fan_out(subject, 1)?;
-        let key = Key::new(scenario, "one channel", "last ms");
+        let key = Key::new(scenario, case, "last ms");
         bench.report.sample(&key, subject.kind, last);
-        let key = Key::new(scenario, "one channel", "answer ms");
+        let key = Key::new(scenario, case, "answer ms");
         for answer in answers {
             bench.report.sample(&key, subject.kind, answer);
         }
     }
     let deliveries = (MESSAGES * subject.crowd.want.count) as f64;
     let spent = subject.server.cpu() - before;
-    let key = Key::new(scenario, "one channel", "us/delivery");
+    let key = Key::new(scenario, case, "us/delivery");
     bench
         .report
         .sample(&key, subject.kind, spent as f64 / 1e3 / deliveries);

@@ -8,7 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const SHIM: &str = "nginx-module";
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
+    "icomet_ahead.c",
     "icomet_module.c",
     "icomet_request.c",
     "icomet_output.c",

@@ -127,6 +127,14 @@ ngx_int_t icomet_variable_restore(ngx_http_request_t *r, ngx_uint_t index,
     const ngx_str_t *value);
 
 
+/* icomet_ahead.c: memory asked for ahead of its use */
+
+void icomet_request_ask(ngx_http_request_t *r);
+void icomet_request_ask_further(ngx_http_request_t *r);
+void icomet_connection_ask(ngx_connection_t *c);
+void icomet_connection_ask_further(ngx_connection_t *c);
+
+
 /* icomet_event.c: timers, posted events and the doorbell's connection */
 
 ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,

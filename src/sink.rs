@@ -43,6 +43,22 @@ impl Held {
 }
 
 impl Sink {
+    /// It will be sent something soon: its memory is asked for.
+    pub fn ask(&self) {
+        match self {
+            Sink::Held(held) => held.0.ask(),
+            Sink::Parked(connection, _) => connection.ask(),
+        }
+    }
+
+    /// It will be sent something very soon: what its memory leads to is asked for.
+    pub fn ask_further(&self) {
+        match self {
+            Sink::Held(held) => held.0.ask_further(),
+            Sink::Parked(connection, _) => connection.ask_further(),
+        }
+    }
+
     /// Sends a piece of an endless answer, in chunks where the answer is. When the connection is broken
     /// the subscription is ended here, which takes it out of the worker's tables.
     pub fn send(&self, frame: &Frame, from: usize) -> Sent {

@@ -4,6 +4,7 @@
 //! inside [`with`]: nginx may call back (a request's cleanup), and that must find the state whole.
 //! So each step takes out what is to be done, and does it afterwards.
 
+pub mod ahead;
 pub mod attached;
 pub mod broadcast;
 pub mod channel;

@@ -210,6 +210,18 @@ impl Connection {
         unsafe { shim::icomet_connection_sent(self.0.as_ptr()) }
     }
 
+    /// Asks the processor for its memory, which is going to be used.
+    pub fn ask(self) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { shim::icomet_connection_ask(self.0.as_ptr()) }
+    }
+
+    /// Asks for what that memory leads to.
+    pub fn ask_further(self) {
+        // SAFETY: the connection is live.
+        unsafe { shim::icomet_connection_ask_further(self.0.as_ptr()) }
+    }
+
     /// Keeps bytes in what the connection's own pool has left, while it is parked; whether they fit.
     pub fn keep(self, kept: &[u8]) -> bool {
         let Ok(len) = u16::try_from(kept.len()) else {

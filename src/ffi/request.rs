@@ -85,6 +85,18 @@ impl Request {
         }
     }
 
+    /// Asks the processor for its memory, which is going to be used.
+    pub fn ask(self) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { shim::icomet_request_ask(self.as_ptr()) }
+    }
+
+    /// Asks for what that memory leads to.
+    pub fn ask_further(self) {
+        // SAFETY: the request is live.
+        unsafe { shim::icomet_request_ask_further(self.as_ptr()) }
+    }
+
     /// Whether it is the first one on its connection.
     pub fn is_first(self) -> bool {
         // SAFETY: the request and its connection are live; `requests` is no bitfield.

@@ -28,7 +28,7 @@ pub struct AttachedHub {
     /// Channels to look at although nothing says they got something.
     pub to_look_at: VecDeque<u32>,
     /// Fan-outs on their way, served in turn.
-    pub jobs: VecDeque<Job>,
+    pub jobs: VecDeque<Box<Job>>,
     /// Who listens to channels coming and going.
     pub presence: Presence,
     /// Broadcasts on their way.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use icomet_protocol::frame::Transport;
 
+use super::ahead::Ahead;
 use super::channel::place;
 use super::delivery::{self, Step, poll_answer};
 use super::frames::{self, Batch, Joined};
@@ -40,6 +41,7 @@ pub struct Job {
     streams: [Option<Joined>; 4],
     poll: Option<Frame>,
     served: u32,
+    ahead: Ahead,
 }
 
 /// What one step of the fan-out asks for, once the worker's state is let go.
@@ -218,28 +220,30 @@ impl Worker {
             streams,
             poll,
             served: 0,
+            ahead: Ahead::new(&self.subscribers, local.first()),
         };
         local.next = batch.next;
         local.again = batch.next < batch.channel_next;
         local.sweeping = true;
         local.sweep = local.first();
-        attached.jobs.push_back(job);
+        attached.jobs.push_back(Box::new(job));
         Turn::Worked
     }
 
     /// Serves the next subscriber of a fan-out.
-    fn step_job(&mut self, hub: usize, mut job: Job) -> Turn {
+    fn step_job(&mut self, hub: usize, mut job: Box<Job>) -> Turn {
         let attached = &mut self.hubs[hub];
         let Some(local) = attached.channels.get_mut(job.channel) else {
             return Turn::Worked;
         };
         let index = local.sweep;
-        let Some(subscriber) = self.subscribers.get_mut(index) else {
+        let Some(subscriber) = self.subscribers.get(index) else {
             self.end_job(hub, job.channel);
             return Turn::Worked;
         };
         local.sweep = subscriber.next;
         job.served += 1;
+        job.ahead.step(&self.subscribers);
         let turn = if subscriber.busy || (subscriber.cursor >= job.next && !job.closes) {
             Turn::Worked
         } else if job.closes {

@@ -44,7 +44,7 @@ impl Answer {
         Answer::shared(status, media_type, Rc::new(body))
     }
 
-    /// The same, with a body that others are sent too.
+    /// The same, with a body that is a frame already.
     pub fn shared(status: u16, media_type: &'static str, body: Frame) -> Answer {
         Answer {
             status,
@@ -75,13 +75,13 @@ impl Answer {
     }
 
     /// Sends it; the result is for nginx ([`Request::finalize`], or a content handler's return).
-    pub fn send(self, request: Request, context: &Context) -> ngx_int_t {
+    pub fn send(&self, request: Request, context: &Context) -> ngx_int_t {
         let length = Some(self.body.len());
         let rc = send_head(request, self.status, length, self.media_type, &self.headers);
         if rc == code::ERROR || rc > code::OK || request.is_header_only() {
             return rc;
         }
-        context.output.send_last(request, self.body)
+        context.output.send_last(request, Rc::clone(&self.body))
     }
 }
 

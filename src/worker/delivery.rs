@@ -30,7 +30,7 @@ pub enum Step {
     /// Send it a frame, from that byte on.
     Send(Sink, Frame, usize),
     /// Answer its long poll; it is out of the tables.
-    Answer(Leaving, Answer),
+    Answer(Leaving, Rc<Answer>),
     /// Send it a last frame; it is out of the tables.
     Finish(Leaving, Frame),
 }
@@ -74,7 +74,7 @@ impl Step {
                     with(|worker| worker.mark_busy(index));
                 }
             }
-            Step::Answer(leaving, answer) => leaving.answer(answer),
+            Step::Answer(leaving, answer) => leaving.answer(&answer),
             Step::Finish(leaving, frame) => leaving.finish(frame),
         }
     }
@@ -126,13 +126,13 @@ impl Worker {
             Sink::Held(_) => None,
             Sink::Parked(connection, record) => {
                 self.rests.remove(&index);
-                self.records
-                    .remove(connection, record)
-                    .map(|record| Parked {
+                self.records.remove(connection, record).map(|record| {
+                    Box::new(Parked {
                         hub: Rc::clone(&attached.hub),
                         channel: Rc::clone(&local.name),
                         record,
                     })
+                })
             }
         };
         local.unlink(&mut self.subscribers, index);
@@ -217,7 +217,7 @@ impl Worker {
             drop(reading);
             let answer = poll_answer(epoch, batch.next, callback.is_some(), Frame::new(body));
             let leaving = self.remove_subscriber(index)?;
-            return Some((Step::Answer(leaving, answer), false));
+            return Some((Step::Answer(leaving, Rc::new(answer)), false));
         }
         let joined = batch.stream(&reading, subscriber.transport, epoch, &channel.name);
         if batch.closes() {
@@ -267,7 +267,7 @@ impl Worker {
             let (cursor, jsonp) = (subscriber.cursor, callback.is_some());
             let leaving = self.remove_subscriber(index)?;
             let answer = poll_answer(epoch, cursor, jsonp, Frame::new(bytes));
-            return Some(Step::Answer(leaving, answer));
+            return Some(Step::Answer(leaving, Rc::new(answer)));
         }
         let frame = (!subscriber.busy).then(|| frames::enveloped(bytes, subscriber.chunked));
         subscriber.touch(index, event::now());

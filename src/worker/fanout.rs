@@ -1,9 +1,12 @@
 //! Fan-out: what was published is taken from the zone and handed to the subscribers of this worker,
 //! in slices, channel by channel in turn, so that one huge channel does not stall the others.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use icomet_protocol::frame::Transport;
+
+use crate::answer::Answer;
 
 use super::ahead::Ahead;
 use super::channel::place;
@@ -39,7 +42,7 @@ pub struct Job {
     /// The channel was closed: each subscriber is ended by itself.
     closes: bool,
     streams: [Option<Joined>; 4],
-    poll: Option<Frame>,
+    poll: Option<Rc<Answer>>,
     served: u32,
     ahead: Ahead,
 }
@@ -211,6 +214,7 @@ impl Worker {
         }
         let poll = wanted(Transport::LongPoll)
             .then(|| Frame::new(batch.poll(&reading, &local.name, None, false)));
+        let poll = poll.map(|body| Rc::new(poll_answer(epoch, batch.next, false, body)));
         let job = Job {
             channel,
             from: local.next,
@@ -280,17 +284,15 @@ impl Job {
             return Turn::Worked;
         };
         if subscriber.transport == Transport::LongPoll {
-            let Some(body) = &self.poll else {
+            let Some(answer) = &self.poll else {
                 return Turn::CatchUp(index);
             };
             if subscriber.cursor != self.from || subscriber.has_callback {
                 return Turn::CatchUp(index);
             }
             subscriber.cursor = self.next;
-            let epoch = worker.hubs[usize::from(subscriber.hub)].zone.epoch();
-            let answer = poll_answer(epoch, self.next, false, Frame::clone(body));
             return match worker.remove_subscriber(index) {
-                Some(leaving) => Turn::Serve(index, Step::Answer(leaving, answer)),
+                Some(leaving) => Turn::Serve(index, Step::Answer(leaving, Rc::clone(answer))),
                 None => Turn::Worked,
             };
         }

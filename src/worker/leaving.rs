@@ -24,7 +24,7 @@ pub struct Leaving {
     /// The next seq that it had not been sent; none for who listens to channels coming and going.
     pub seq: Option<u64>,
     /// What a request made anew is given.
-    pub parked: Option<Parked>,
+    pub parked: Option<Box<Parked>>,
 }
 
 /// What is known of a subscriber whose request was given back.
@@ -39,7 +39,7 @@ pub struct Parked {
 
 impl Leaving {
     /// Answers its long poll.
-    pub fn answer(self, answer: Answer) {
+    pub fn answer(self, answer: &Answer) {
         self.finalize(|request, context| answer.send(request, context));
     }
 

@@ -21,23 +21,25 @@ icomet_ask(const void *start, size_t size)
 }
 
 
-/* A held request, with what stands behind it in its pool: the answer's head. */
+/* A held request, but for what was only needed to parse it. */
 
 void
 icomet_request_ask(ngx_http_request_t *r)
 {
-    icomet_ask(r, sizeof(ngx_http_request_t) + 8 * ICOMET_LINE);
+    icomet_ask(r, offsetof(ngx_http_request_t, headers_in));
+    icomet_ask(&r->headers_out, offsetof(ngx_http_request_t, state)
+                                - offsetof(ngx_http_request_t, headers_out));
 }
 
 
-/* What it leads to; its own first lines have been asked for. */
+/* What it leads to; its own lines have been asked for. */
 
 void
 icomet_request_ask_further(ngx_http_request_t *r)
 {
     icomet_connection_ask(r->connection);
     icomet_ask(r->pool, sizeof(ngx_pool_t));
-    icomet_ask(r->ctx, ICOMET_LINE);
+    icomet_ask(&r->ctx[ngx_http_icomet_module.ctx_index], sizeof(void *));
 }
 
 

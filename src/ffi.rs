@@ -9,7 +9,6 @@ pub mod connection;
 pub mod event;
 pub mod guard;
 pub mod log;
-pub mod memory;
 pub mod output;
 pub mod request;
 pub mod shim;

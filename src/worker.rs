@@ -63,8 +63,6 @@ pub struct Worker {
     pub rests: FxHashMap<u32, Rest>,
     /// Those whose requests are to be given back when nginx is done with their handlers.
     pub to_park: Vec<u32>,
-    /// Long polls that are parked if they still wait at a later tick.
-    pub polls: parking::Polls,
     /// Subscribers that have more to be sent than one turn allowed.
     pub resume: VecDeque<u32>,
     /// Subscribers that heard nothing for too long; they are out of the wheel.

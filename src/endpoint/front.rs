@@ -203,14 +203,7 @@ fn hold(
     context.owner.set(Owner::Subscriber(index));
     if transport == Transport::LongPoll {
         request.hold(false);
-        let first = request.is_first();
-        with(|worker| {
-            if first {
-                worker.park_later(index);
-            } else {
-                worker.park_if_idle(index);
-            }
-        });
+        with(|worker| worker.park_later(index));
         return code::DONE;
     }
     let rc = send_stream_head(request, transport, false);

@@ -97,12 +97,6 @@ impl Request {
         unsafe { shim::icomet_request_ask_further(self.as_ptr()) }
     }
 
-    /// Whether it is the first one on its connection.
-    pub fn is_first(self) -> bool {
-        // SAFETY: the request and its connection are live; `requests` is no bitfield.
-        unsafe { (*(*self.as_ptr()).connection).requests <= 1 }
-    }
-
     /// The decoded path.
     pub fn uri(&self) -> &[u8] {
         // SAFETY: the request is live, and its strings live in its pool.

@@ -15,7 +15,6 @@ fn tick() {
     let due = with(|worker| worker.wheel.due(&mut worker.subscribers, now)).unwrap_or_default();
     with(|worker| {
         worker.overdue.extend(due);
-        worker.park_idle_polls(now);
         if !worker.overdue.is_empty() {
             worker.fanout.post();
         }

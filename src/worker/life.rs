@@ -107,7 +107,6 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         records: Records::default(),
         rests: FxHashMap::default(),
         to_park: Vec::new(),
-        polls: parking::Polls::default(),
         resume: VecDeque::new(),
         overdue: VecDeque::new(),
         turns: 0,

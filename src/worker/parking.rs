@@ -8,12 +8,11 @@
 use crate::context::Owner;
 use crate::ffi::connection::{self, Connection, Taken};
 use crate::ffi::guard::guarded;
+use crate::ffi::log;
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Request, code};
-use crate::ffi::{log, memory};
 use crate::sink::Sink;
 
-use super::wheel::tick;
 use super::{Worker, delivery, with};
 use icomet_protocol::frame::Transport;
 
@@ -27,37 +26,11 @@ pub struct Rest {
     from: usize,
 }
 
-/// Long polls that may be answered before it is worth parking them: on a busy channel each is, and its
-/// request would be given back and made anew for nothing.
-///
-/// The first one on a connection is parked at once: its memory lies beside its connection's, so that
-/// the pages could not be given back later.
-#[derive(Default)]
-pub struct Polls {
-    /// Came since the last look.
-    fresh: Vec<u32>,
-    /// Were there at the last look.
-    waited: Vec<u32>,
-    /// When the next look is, in milliseconds.
-    look: u64,
-}
-
-/// Milliseconds between two looks: a poll that is answered sooner is not parked.
-const LOOK: u64 = 500;
-
-/// Requests whose memory is worth giving back to the system when they were parked at once. What fewer
-/// leave behind serves the next requests.
-const MANY: usize = 1024;
-
 /// nginx calls it after the handlers of the requests that are to be parked have returned.
 pub unsafe extern "C" fn icomet_on_park(_event: *mut nginx_sys::ngx_event_t) {
     guarded("parking", (), || {
-        let mut parked = 0;
         while let Some(index) = with(|worker| worker.to_park.pop()).flatten() {
-            parked += usize::from(park(index).is_some());
-        }
-        if parked >= MANY {
-            memory::give_back();
+            park(index);
         }
     });
 }
@@ -173,32 +146,6 @@ impl Worker {
             self.to_park.push(index);
             self.park.post_now();
         }
-    }
-
-    /// Parks a long poll that still waits after one look, and at most two.
-    pub fn park_if_idle(&mut self, index: u32) {
-        self.polls.fresh.push(index);
-    }
-
-    /// Looks which long polls still wait, when it is time for it.
-    pub fn park_idle_polls(&mut self, now: u64) {
-        if now < self.polls.look {
-            return;
-        }
-        self.polls.look = now + LOOK;
-        let mut waited = core::mem::take(&mut self.polls.waited);
-        let since = tick(now.saturating_sub(LOOK));
-        for index in waited.drain(..) {
-            // The index may be a younger poll's by now, which is looked at later.
-            let waits = self
-                .subscribers
-                .get(index)
-                .is_some_and(|s| s.began() <= since);
-            if waits {
-                self.park_later(index);
-            }
-        }
-        self.polls.waited = core::mem::replace(&mut self.polls.fresh, waited);
     }
 
     /// The request to park, if the subscriber of that index still wants it.

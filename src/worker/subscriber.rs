@@ -45,11 +45,6 @@ impl Subscriber {
     /// Not linked into a channel.
     pub const UNLINKED: (u32, u32) = (NONE, NONE);
 
-    /// The tick in which its idle time began.
-    pub fn began(&self) -> u32 {
-        self.deadline.saturating_sub(self.idle + 1)
-    }
-
     /// It was sent something, at `now` milliseconds: its idle time starts anew.
     ///
     /// All subscribers of a channel are sent a message in one moment; so that their noops are not sent

@@ -442,8 +442,16 @@ icomet_connection_read(ngx_connection_t *c, ngx_uint_t keep)
     rev = c->read;
 
     if (c->close) {
-        /* error: worker_shutdown_timeout has passed */
-        return c->error ? ICOMET_READ_GONE : ICOMET_READ_EXITING;
+
+        if (c->error) {
+            /* worker_shutdown_timeout has passed */
+            return ICOMET_READ_GONE;
+        }
+
+        /* else the request made to end it would be cut at its next event */
+        c->close = 0;
+
+        return ICOMET_READ_EXITING;
     }
 
     if (rev->pending_eof) {

@@ -8,8 +8,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const SHIM: &str = "nginx-module";
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "icomet_ahead.c",
+    "icomet_connection.c",
     "icomet_module.c",
     "icomet_request.c",
     "icomet_output.c",

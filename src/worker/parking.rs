@@ -1,5 +1,5 @@
 //! Parked subscribers: an HTTP/1 request is given back to nginx while its client waits, and the
-//! connection stays. A million of them cost their connection and some 150 bytes each.
+//! connection stays. A million of them cost their connection and some 170 bytes each.
 //!
 //! Life of a parked subscriber: its request is held ([`crate::endpoint::front`]); after nginx is done
 //! with the handler it is parked, if nothing speaks against it ([`connection::can_park`]); messages go to the

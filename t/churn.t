@@ -8,14 +8,6 @@ use Test::Nginx::Socket 'no_plan';
 
 our @TRANSPORTS = qw(sub stream sse iframe);
 
-# Waits for a message on a subscriber of any transport.
-sub message {
-    my ($conn) = @_;
-    my $line;
-    1 until ($line = $conn->line) =~ /(\{"type".*\})/ or $line eq '';
-    return $1;
-}
-
 # Rounds in which all subscribe, hear two messages (long polls: one), and end; who left comes back on a new connection.
 sub churn {
     my ($count, $rounds, @where) = @_;

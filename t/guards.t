@@ -8,14 +8,6 @@ use Test::Nginx::Socket 'no_plan';
 
 our @STREAMS = qw(stream sse iframe);
 
-# Waits for a message on a subscriber of any transport.
-sub message {
-    my ($conn) = @_;
-    my $line;
-    1 until ($line = $conn->line) =~ /(\{"type".*\})/ or $line eq '';
-    return $1;
-}
-
 # Someone is served: subscribes, hears a message, and is ended or leaves.
 sub served {
     my ($uri, $what, %o) = @_;

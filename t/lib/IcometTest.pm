@@ -41,7 +41,7 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(
     set_up same matches answers errors get post http conn port subscribe push_ok
-    await_subscribers await_check subscribers until_true data quoted encode epoch_of worker_pids master_pid rewrite_config reload
+    await_subscribers await_check subscribers until_true message data quoted encode epoch_of worker_pids master_pid rewrite_config reload
     access_log_line log_entry log_entries error_log_has LOCATIONS
 );
 
@@ -293,6 +293,14 @@ sub push_ok {
     my $text = post("$admin/push", 'cname=' . encode($cname) . '&content=' . encode($content));
     return 1 if $text eq qq({"type":"ok"}\n);
     return same($text, qq({"type":"ok"}\n), "push to $cname");
+}
+
+# Waits for a message on a subscriber of any transport.
+sub message {
+    my ($conn) = @_;
+    my $line;
+    1 until ($line = $conn->line) =~ /(\{"type".*\})/ or $line eq '';
+    return $1;
 }
 
 # The zone's epoch, as a long poll's ETag tells it.

@@ -17,6 +17,7 @@ use crate::ffi::{event, log};
 use crate::sink::{Held, media_type};
 use crate::worker::delivery::farewell;
 use crate::worker::frames::single;
+use crate::worker::parking;
 use crate::worker::subscribe::{Ask, Outcome};
 use crate::worker::with;
 
@@ -200,6 +201,7 @@ fn hold(
     index: u32,
     begin: Frame,
 ) -> ngx_int_t {
+    parking::make_room();
     context.owner.set(Owner::Subscriber(index));
     if transport == Transport::LongPoll {
         request.hold(false);

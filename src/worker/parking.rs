@@ -20,6 +20,10 @@ use icomet_protocol::frame::Transport;
 pub const CLIENT_CLOSED: isize = 499;
 const TIMED_OUT: isize = 408;
 
+/// As many requests wait to be parked at most. Each costs its 6 KB until then, and the heap keeps
+/// the most that ever waited at once.
+const MOST_WAITING: usize = 16;
+
 /// What of a frame a parked subscriber has not taken yet. All who are slow on one frame share it.
 pub struct Rest {
     frame: Frame,
@@ -28,11 +32,21 @@ pub struct Rest {
 
 /// nginx calls it after the handlers of the requests that are to be parked have returned.
 pub unsafe extern "C" fn icomet_on_park(_event: *mut nginx_sys::ngx_event_t) {
-    guarded("parking", (), || {
-        while let Some(index) = with(|worker| worker.to_park.pop()).flatten() {
-            park(index);
-        }
-    });
+    guarded("parking", (), park_waiting);
+}
+
+/// Called by a handler whose own request is not to be parked yet: those of other connections have
+/// left nginx's handlers long since.
+pub fn make_room() {
+    if with(|worker| worker.to_park.len() >= MOST_WAITING) == Some(true) {
+        park_waiting();
+    }
+}
+
+fn park_waiting() {
+    while let Some(index) = with(|worker| worker.to_park.pop()).flatten() {
+        park(index);
+    }
 }
 
 fn park(index: u32) -> Option<()> {

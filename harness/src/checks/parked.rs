@@ -9,8 +9,8 @@ use crate::crowd::open_all;
 use crate::feed::Transport;
 use crate::hub::{Admin, HubAddress};
 use crate::nginx::{Nginx, Setup};
-use crate::process::private_memory;
-use crate::subscriber::Subscriber;
+use crate::process::{private_memory, signal};
+use crate::subscriber::{Step, Subscriber};
 use crate::wait;
 
 const CLIENTS: usize = 6_000;
@@ -23,14 +23,14 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
     setup.need_files(CLIENTS as u64 + 1_000)?;
     let mut told = Vec::new();
     for transport in Transport::ALL {
-        let cost = Crowd::gather(&setup, transport, "").await?;
-        // A long poll is parked when it has waited a while.
-        wait::until("memory of parked subscribers", || async {
-            let each = cost.each()?;
-            Ok((each >= PARKED).then(|| format!("{each} bytes for each {transport:?} subscriber")))
-        })
-        .await?;
+        let mut cost = Crowd::gather(&setup, transport, "").await?;
+        cost.expect_parked(transport).await?;
         told.push(format!("{transport:?} {}", cost.each()?));
+        if transport == Transport::LongPoll {
+            cost.ask_again_at_once().await?;
+            cost.expect_parked(transport).await?;
+            told.push(format!("after polling at once {}", cost.each()?));
+        }
         cost.end().await?;
     }
     // An SSE subscriber would have been parked before it was counted.
@@ -55,6 +55,7 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
 /// Many waiting subscribers on one worker.
 struct Crowd {
     nginx: Nginx,
+    admin: Admin,
     worker: i32,
     /// Bytes of the worker's memory before they came.
     before: u64,
@@ -85,10 +86,39 @@ impl Crowd {
         admin.await_subscribers(None, subscribers.len()).await?;
         Ok(Crowd {
             nginx,
+            admin,
             worker,
             before,
             subscribers,
         })
+    }
+
+    async fn expect_parked(&self, transport: Transport) -> Result<()> {
+        wait::until("memory of parked subscribers", || async {
+            let each = self.each()?;
+            Ok((each >= PARKED).then(|| format!("{each} bytes for each {transport:?} subscriber")))
+        })
+        .await
+    }
+
+    /// Answers all polls, and lets the worker find the next ones of all waiting for it.
+    async fn ask_again_at_once(&mut self) -> Result<()> {
+        self.admin.must_push("one", "hello").await?;
+        for subscriber in &mut self.subscribers {
+            let step = subscriber.next().await?;
+            ensure!(
+                matches!(step, Step::Message(_)),
+                "{}: no message",
+                subscriber.name()
+            );
+        }
+        ensure!(signal(self.worker, libc::SIGSTOP), "no worker to stop");
+        for subscriber in &mut self.subscribers {
+            subscriber.open().await?;
+        }
+        ensure!(signal(self.worker, libc::SIGCONT), "no worker to continue");
+        let count = self.subscribers.len();
+        self.admin.await_subscribers(None, count).await
     }
 
     /// Bytes of the worker's memory that each of them takes.
@@ -98,7 +128,7 @@ impl Crowd {
     }
 
     async fn end(self) -> Result<()> {
-        drop(self.subscribers);
+        drop((self.subscribers, self.admin));
         self.nginx.stop(&[]).await
     }
 }

@@ -20,8 +20,8 @@ use icomet_protocol::frame::Transport;
 pub const CLIENT_CLOSED: isize = 499;
 const TIMED_OUT: isize = 408;
 
-/// As many requests wait to be parked at most. Each costs its 6 KB until then, and the heap keeps
-/// the most that ever waited at once.
+/// As many requests wait to be parked at most. Each has its pool and its header buffer until then, and
+/// the heap keeps room for the most that ever waited at once.
 const MOST_WAITING: usize = 16;
 
 /// What of a frame a parked subscriber has not taken yet. All who are slow on one frame share it.
@@ -35,8 +35,8 @@ pub unsafe extern "C" fn icomet_on_park(_event: *mut nginx_sys::ngx_event_t) {
     guarded("parking", (), park_waiting);
 }
 
-/// Called by a handler whose own request is not to be parked yet: those of other connections have
-/// left nginx's handlers long since.
+/// Called by a handler before its own request is among those that wait: the others are of other
+/// connections, whose handlers have returned.
 pub fn make_room() {
     if with(|worker| worker.to_park.len() >= MOST_WAITING) == Some(true) {
         park_waiting();

@@ -113,12 +113,18 @@ impl Crowd {
             );
         }
         ensure!(signal(self.worker, libc::SIGSTOP), "no worker to stop");
+        let asked = self.ask_all().await;
+        ensure!(signal(self.worker, libc::SIGCONT), "no worker to continue");
+        asked?;
+        let count = self.subscribers.len();
+        self.admin.await_subscribers(None, count).await
+    }
+
+    async fn ask_all(&mut self) -> Result<()> {
         for subscriber in &mut self.subscribers {
             subscriber.open().await?;
         }
-        ensure!(signal(self.worker, libc::SIGCONT), "no worker to continue");
-        let count = self.subscribers.len();
-        self.admin.await_subscribers(None, count).await
+        Ok(())
     }
 
     /// Bytes of the worker's memory that each of them takes.

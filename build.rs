@@ -8,9 +8,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const SHIM: &str = "nginx-module";
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "icomet_ahead.c",
     "icomet_connection.c",
+    "icomet_handover.c",
     "icomet_module.c",
     "icomet_request.c",
     "icomet_output.c",
@@ -44,6 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .map(|folder| format!("-I{}", folder.display())),
         )
         .allowlist_item("icomet_.*|ICOMET_.*|ngx_http_icomet_module")
+        // Of one C file for another; and what is the rest of a list.
+        .blocklist_item("icomet_copy|ICOMET_REFUSED_FULL")
         .allowlist_recursively(false)
         // One set of nginx types: those of nginx-sys.
         .raw_line("use nginx_sys::*;")

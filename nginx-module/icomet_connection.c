@@ -33,6 +33,15 @@ icomet_connection_wait(ngx_connection_t *c, void **loc_conf)
 }
 
 
+/* Runs the write handler, as if the client could take more. */
+
+void
+icomet_connection_write_soon(ngx_connection_t *c)
+{
+    ngx_post_event(c->write, &ngx_posted_next_events);
+}
+
+
 void
 icomet_connection_sent(ngx_connection_t *c)
 {

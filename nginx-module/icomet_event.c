@@ -107,6 +107,64 @@ icomet_doorbell_open(ngx_cycle_t *cycle, int fd, ngx_event_handler_pt handler)
 }
 
 
+/*
+ * A socket to another worker in the loop, with c->data the caller's; it is read
+ * until there is nothing.  NULL: no connection is free, and the descriptor is
+ * the caller's.
+ */
+
+ngx_connection_t *
+icomet_socket_open(int fd, void *data, ngx_event_handler_pt handler)
+{
+    ngx_connection_t  *c;
+
+    if (ngx_cycle->free_connection_n == 0) {
+        return NULL;
+    }
+
+    c = ngx_get_connection(fd, ngx_cycle->log);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    c->data = data;
+    c->pool = ngx_cycle->pool;
+    c->read->handler = handler;
+    c->read->log = ngx_cycle->log;
+    c->write->log = ngx_cycle->log;
+    c->read->channel = 1;
+    c->write->channel = 1;
+
+    if (ngx_add_event(c->read, NGX_READ_EVENT,
+                      (ngx_event_flags & NGX_USE_CLEAR_EVENT)
+                      ? NGX_CLEAR_EVENT : NGX_LEVEL_EVENT)
+        != NGX_OK)
+    {
+        ngx_free_connection(c);
+        c->fd = (ngx_socket_t) -1;
+        return NULL;
+    }
+
+    return c;
+}
+
+
+/* Runs its handler once more, in the next turn of the loop. */
+
+void
+icomet_socket_again(ngx_connection_t *c)
+{
+    ngx_post_event(c->read, &ngx_posted_next_events);
+}
+
+
+void
+icomet_socket_close(ngx_connection_t *c)
+{
+    ngx_close_connection(c);
+}
+
+
 ngx_uint_t
 icomet_connection_closing(ngx_connection_t *c)
 {

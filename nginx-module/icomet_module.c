@@ -133,6 +133,19 @@ icomet_cycle_main_conf(ngx_cycle_t *cycle)
 }
 
 
+/* The arrays of configurations that the block being read will serve with. */
+
+void
+icomet_conf_origin(ngx_conf_t *cf, void ***srv_conf, void ***loc_conf)
+{
+    ngx_http_conf_ctx_t  *ctx;
+
+    ctx = cf->ctx;
+    *srv_conf = ctx->srv_conf;
+    *loc_conf = ctx->loc_conf;
+}
+
+
 void
 icomet_set_content_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
 {

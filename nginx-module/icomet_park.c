@@ -226,7 +226,7 @@ icomet_request_park(ngx_http_request_t *r, void *data,
 }
 
 
-static ngx_int_t
+ngx_int_t
 icomet_copy(ngx_pool_t *pool, ngx_str_t *to, const ngx_str_t *from)
 {
     to->len = from->len;
@@ -340,16 +340,13 @@ failed:
 
 /* The variables that the configuration uses have an index each. */
 
-ngx_uint_t
-icomet_variable_at(ngx_http_request_t *r, ngx_uint_t index, ngx_str_t *name,
-    ngx_uint_t *flags)
+static ngx_uint_t
+icomet_indexed_variable(ngx_http_core_main_conf_t *cmcf, ngx_uint_t index,
+    ngx_str_t *name, ngx_uint_t *flags)
 {
-    ngx_http_variable_t        *v;
-    ngx_http_core_main_conf_t  *cmcf;
+    ngx_http_variable_t  *v;
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
-
-    if (index >= cmcf->variables.nelts) {
+    if (cmcf == NULL || index >= cmcf->variables.nelts) {
         return 0;
     }
 
@@ -358,6 +355,28 @@ icomet_variable_at(ngx_http_request_t *r, ngx_uint_t index, ngx_str_t *name,
     *flags = v[index].flags;
 
     return 1;
+}
+
+
+ngx_uint_t
+icomet_variable_at(ngx_http_request_t *r, ngx_uint_t index, ngx_str_t *name,
+    ngx_uint_t *flags)
+{
+    return icomet_indexed_variable(
+               ngx_http_get_module_main_conf(r, ngx_http_core_module),
+               index, name, flags);
+}
+
+
+/* The same of the configuration that this process runs. */
+
+ngx_uint_t
+icomet_cycle_variable_at(ngx_uint_t index, ngx_str_t *name, ngx_uint_t *flags)
+{
+    return icomet_indexed_variable(
+               ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                                   ngx_http_core_module),
+               index, name, flags);
 }
 
 

@@ -115,6 +115,7 @@ ngx_http_request_t *icomet_connection_unpark(ngx_connection_t *c,
 ssize_t icomet_connection_send(ngx_connection_t *c, const u_char *data,
     size_t len);
 ngx_int_t icomet_connection_wait(ngx_connection_t *c, void **loc_conf);
+void icomet_connection_write_soon(ngx_connection_t *c);
 void icomet_connection_sent(ngx_connection_t *c);
 ngx_uint_t icomet_connection_timed_out(ngx_connection_t *c);
 size_t icomet_connection_slack(ngx_connection_t *c, u_char **start);
@@ -123,8 +124,58 @@ ngx_uint_t icomet_variable_at(ngx_http_request_t *r, ngx_uint_t index,
     ngx_str_t *name, ngx_uint_t *flags);
 ngx_uint_t icomet_variable_get(ngx_http_request_t *r, ngx_uint_t index,
     ngx_uint_t evaluate, ngx_str_t *value);
+ngx_uint_t icomet_cycle_variable_at(ngx_uint_t index, ngx_str_t *name,
+    ngx_uint_t *flags);
+ngx_int_t icomet_copy(ngx_pool_t *pool, ngx_str_t *to, const ngx_str_t *from);
 ngx_int_t icomet_variable_restore(ngx_http_request_t *r, ngx_uint_t index,
     const ngx_str_t *value);
+
+
+/* icomet_handover.c: a parked connection moves to another worker */
+
+/* What a connection takes along. */
+typedef struct {
+    int                      fd;
+    ngx_str_t                listening;
+    ngx_str_t                sockaddr;
+    ngx_str_t                addr_text;
+    ngx_atomic_uint_t        number;
+    ngx_msec_t               start_time;
+    ngx_uint_t               requests;
+    off_t                    sent;
+    ngx_uint_t               tcp_nodelay;
+    ngx_uint_t               tcp_nopush;
+    ngx_uint_t               has_proxy_protocol;
+    ngx_str_t                proxy_src_addr;
+    ngx_str_t                proxy_dst_addr;
+    ngx_str_t                proxy_tlvs;
+    in_port_t                proxy_src_port;
+    in_port_t                proxy_dst_port;
+} icomet_passage_t;
+
+/* Nothing listens there any more, or it speaks TLS now. */
+#define ICOMET_REFUSED_NO_PLACE         1
+/* The same, and the descriptor was closed. */
+#define ICOMET_REFUSED_NO_PLACE_CLOSED  2
+/* No connection is free, or no memory. */
+#define ICOMET_REFUSED_FULL             3
+/* The same, and the descriptor was closed. */
+#define ICOMET_REFUSED_CLOSED           4
+
+ngx_uint_t icomet_connection_is_plain(ngx_connection_t *c);
+ngx_uint_t icomet_connection_describe(ngx_connection_t *c,
+    icomet_passage_t *p);
+void icomet_connection_withdraw(ngx_connection_t *c);
+void icomet_connection_release(ngx_connection_t *c);
+ngx_connection_t *icomet_connection_adopt(const icomet_passage_t *p,
+    ngx_uint_t *refused);
+void icomet_connection_settle(ngx_connection_t *c, void *data,
+    ngx_event_handler_pt on_read, ngx_event_handler_pt on_write);
+void icomet_location_describe(void **srv_conf, void **loc_conf,
+    ngx_str_t *server_name, ngx_str_t *name, ngx_uint_t *kind);
+ngx_uint_t icomet_connection_reaches(ngx_connection_t *c, void **srv_conf);
+ngx_uint_t icomet_cycle_workers(ngx_cycle_t *cycle);
+void icomet_conf_origin(ngx_conf_t *cf, void ***srv_conf, void ***loc_conf);
 
 
 /* icomet_ahead.c: memory asked for ahead of its use */
@@ -145,6 +196,10 @@ void icomet_post(ngx_event_t *ev);
 void icomet_post_next(ngx_event_t *ev);
 ngx_connection_t *icomet_doorbell_open(ngx_cycle_t *cycle, int fd,
     ngx_event_handler_pt handler);
+ngx_connection_t *icomet_socket_open(int fd, void *data,
+    ngx_event_handler_pt handler);
+void icomet_socket_again(ngx_connection_t *c);
+void icomet_socket_close(ngx_connection_t *c);
 void icomet_doorbell_answer(ngx_connection_t *c);
 ngx_uint_t icomet_connection_closing(ngx_connection_t *c);
 

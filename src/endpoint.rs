@@ -8,9 +8,11 @@ pub mod publish;
 
 use std::rc::Rc;
 
+use icomet_protocol::frame::Transport;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::answer::Answer;
+use crate::config::location::LocationConf;
 use crate::context::Context;
 use crate::ffi::guard::guarded;
 use crate::ffi::log;
@@ -106,6 +108,17 @@ impl Endpoint {
             .map(|(_, e)| *e)
     }
 
+    /// How it sends messages, if it does.
+    pub fn transport(self) -> Option<Transport> {
+        match self {
+            Endpoint::Sub | Endpoint::Poll => Some(Transport::LongPoll),
+            Endpoint::Stream => Some(Transport::Stream),
+            Endpoint::Sse => Some(Transport::Sse),
+            Endpoint::Iframe => Some(Transport::Iframe),
+            _ => None,
+        }
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         ENDPOINTS
@@ -180,8 +193,12 @@ fn serve(request: Request) -> ngx_int_t {
 
 /// The endpoint that a request asks for: the one that its location fixes, or that its path names.
 pub fn asked(request: &Request) -> Option<Endpoint> {
-    let location = request.location()?;
-    let segment = request.uri().rsplit(|c| *c == b'/').next();
+    of_path(request.location()?, request.uri())
+}
+
+/// The endpoint of a location for that path.
+pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
+    let segment = path.rsplit(|c| *c == b'/').next();
     let by_path = || Endpoint::from_name(segment?).filter(|e| Some(e.side()) == location.side());
     location.endpoint().or_else(by_path)
 }

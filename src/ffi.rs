@@ -6,9 +6,13 @@
 
 pub mod conf;
 pub mod connection;
+pub mod cycle;
 pub mod event;
 pub mod guard;
 pub mod log;
 pub mod output;
+pub mod passage;
 pub mod request;
+pub mod shared;
 pub mod shim;
+pub mod socket;

@@ -12,6 +12,8 @@ pub mod delivery;
 pub mod doorbell;
 pub mod fanout;
 pub mod frames;
+pub mod generation;
+pub mod handover;
 pub mod housekeeping;
 pub mod idle;
 pub mod leaving;
@@ -34,6 +36,7 @@ use crate::config::hub::Hub;
 use crate::ffi::event::{self, Event};
 use attached::AttachedHub;
 use doorbell::Doorbells;
+use handover::Handover;
 use icomet_tables::Slab;
 use parking::Rest;
 use record::Records;
@@ -71,6 +74,8 @@ pub struct Worker {
     pub turns: usize,
     /// Index of the hub whose turn it is in the fan-out.
     pub turn_of: usize,
+    /// Older and newer workers, and who moves between them.
+    pub handover: Handover,
     /// How far a graceful exit has come.
     pub drain: Option<shutdown::Drain>,
     /// Whom this turn of the loop has made something for.
@@ -81,6 +86,8 @@ pub struct Worker {
     pub fanout: Event,
     /// Runs [`parking::icomet_on_park`].
     pub park: Event,
+    /// Runs [`handover::moving::icomet_on_moving`].
+    pub moving: Event,
     /// Runs [`idle::icomet_on_tick`]; set only while somebody is held, so that an idle worker sleeps.
     pub tick: Event,
     /// Runs [`housekeeping::run`].
@@ -149,6 +156,7 @@ impl Worker {
     /// Whether anything is held here that a timer must look after.
     pub fn is_holding(&self) -> bool {
         !self.subscribers.is_empty()
+            || self.handover.is_busy()
             || self
                 .hubs
                 .iter()

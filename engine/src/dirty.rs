@@ -46,7 +46,7 @@ impl Record {
 impl Guard<'_> {
     /// Takes a worker's record out if it has neither subscribers nor a place in a list, and a closed
     /// channel with its last record.
-    fn leave_record(&self, place: Ref<Channel>, channel: &Channel, slot: u16) {
+    pub(crate) fn leave_record(&self, place: Ref<Channel>, channel: &Channel, slot: u16) {
         let Some((at, record)) = self.record(channel, slot) else {
             return;
         };
@@ -67,7 +67,13 @@ impl Guard<'_> {
     }
 
     /// Takes subscribers of a worker off the counts.
-    fn take_subscribers(&self, place: Ref<Channel>, channel: &Channel, n: u32, until: u64) {
+    pub(crate) fn take_subscribers(
+        &self,
+        place: Ref<Channel>,
+        channel: &Channel,
+        n: u32,
+        until: u64,
+    ) {
         channel.subscribers.take(n);
         if channel.is(LOG) {
             if channel.subscribers.get() == 0 {

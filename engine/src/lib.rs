@@ -38,6 +38,7 @@ mod limbo;
 mod limits;
 mod message;
 mod pages;
+mod pass;
 mod presence;
 mod publish;
 mod reading;

@@ -444,3 +444,43 @@ fn a_foreign_zone_is_refused() {
         assert_eq!(other, ZoneError::OtherVersion { found: 99 });
     }
 }
+
+#[test]
+fn a_subscriber_passed_on_is_counted_once_and_wakes_its_new_worker() {
+    let world = World::new(SIZE);
+    let (old, new) = (world.worker(), world.worker());
+    for _ in 0..2 {
+        world.subscribe(old, "a", 0, Stay::Always).unwrap();
+    }
+    let channel = world.zone.pass_on(b"a", old, new).unwrap();
+    assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 2);
+    world.check();
+    world.publish("a", "one");
+    for worker in [old, new] {
+        assert_eq!(
+            world.zone.take_dirty(worker).next(&world.zone),
+            Some(channel)
+        );
+    }
+    assert_eq!(world.zone.pass_on(b"a", old, new), Some(channel));
+    world.check();
+    world.publish("a", "two");
+    assert_eq!(world.zone.take_dirty(old).next(&world.zone), None);
+    assert_eq!(world.zone.take_dirty(new).next(&world.zone), Some(channel));
+    world.zone.unsubscribe(new, channel, 2, &limits(), NOW);
+    assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 0);
+    world.check();
+}
+
+#[test]
+fn a_subscriber_of_a_worker_that_was_taken_off_is_counted_anew() {
+    let world = World::new(SIZE);
+    let (old, new) = (world.worker(), world.worker());
+    world.subscribe(old, "a", 0, Stay::Always).unwrap();
+    world.zone.detach(old, &limits(), NOW);
+    assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 0);
+    assert!(world.zone.pass_on(b"a", old, new).is_some());
+    assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 1);
+    assert_eq!(world.zone.pass_on(b"nobody", old, new), None);
+    world.check();
+}

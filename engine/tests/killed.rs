@@ -47,7 +47,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 19] = [
+const OPERATIONS: [(&str, Operation); 20] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -76,6 +76,13 @@ const OPERATIONS: [(&str, Operation); 19] = [
         w.zone
             .sign(b"c1", 5000, [3; 16], &limits(), NOW, &mut wake())
             .unwrap();
+    }),
+    ("pass a subscriber on", |w, me| {
+        let from = w.worker();
+        w.subscribe(from, "c3", 0, Stay::Always).unwrap();
+        w.subscribe(from, "c3", 0, Stay::Always).unwrap();
+        w.zone.pass_on(b"c3", from, me).unwrap();
+        w.zone.pass_on(b"c3", from, me).unwrap();
     }),
     ("subscribe", |w, me| {
         drop(w.subscribe(me, "c3", 0, Stay::Always))

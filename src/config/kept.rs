@@ -4,8 +4,6 @@
 //! nginx. Kept are those that a fresh request on the same connection could not answer: what the
 //! client's header fields said, and what rules in front of the subscription have set.
 
-use crate::ffi::request::Request;
-
 /// nginx's flags of a variable (ngx_http_variables.h).
 const CHANGEABLE: usize = 1;
 const NOT_CACHEABLE: usize = 2;
@@ -32,9 +30,9 @@ pub struct KeptVariable {
     pub evaluate: bool,
 }
 
-/// The variables to keep, of the configuration that serves this request.
-pub fn variables(request: &Request) -> Vec<KeptVariable> {
-    let all = (0..u16::MAX).map_while(|index| Some((index, request.variable_at(index)?)));
+/// The variables to keep, of a configuration that says name and flags of each.
+pub fn variables<'a>(at: impl Fn(u16) -> Option<(&'a [u8], usize)>) -> Vec<KeptVariable> {
+    let all = (0..u16::MAX).map_while(|index| Some((index, at(index)?)));
     all.filter_map(|(index, (name, flags))| {
         let evaluate = NAMES.contains(&name)
             || PREFIXES

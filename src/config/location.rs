@@ -11,6 +11,7 @@ use super::hub::{DEFAULT_HUB, Hub};
 use super::main::{MainConf, Reference};
 use crate::endpoint::{self, Endpoint, Side};
 use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf};
+use crate::ffi::connection::Origin;
 use crate::ffi::guard::guarded;
 use crate::ffi::shim;
 
@@ -65,6 +66,7 @@ impl LocationConf {
         place: String,
         main: &MainConf,
         location: NonNull<LocationConf>,
+        origin: Origin,
     ) {
         self.side.set(Some(side));
         *self.named.borrow_mut() = (hub.clone(), place.clone());
@@ -73,6 +75,7 @@ impl LocationConf {
             hub,
             place,
             location,
+            origin,
         });
     }
 
@@ -118,8 +121,9 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
 ) -> *mut c_char {
     guarded("merge location conf", CONF_ERROR, || {
         // SAFETY: see the function; the main configuration is the one that we created.
-        let (Some(parent), Some(location), Some(main)) = (unsafe {
+        let (Some(conf), Some(parent), Some(location), Some(main)) = (unsafe {
             (
+                Conf::from_raw(cf),
                 parent.cast::<LocationConf>().as_ref(),
                 NonNull::new(child.cast::<LocationConf>()),
                 shim::icomet_main_conf(cf).cast::<MainConf>().as_ref(),
@@ -144,7 +148,7 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         {
             let (hub, place) = parent.named.borrow().clone();
             child.endpoint.set(parent.endpoint.get());
-            child.serve(side, hub, place, main, location);
+            child.serve(side, hub, place, main, location, Origin::of_block(conf));
             // SAFETY: as above; the handler has the signature of a content handler.
             unsafe {
                 shim::icomet_set_limit_except_handler(cf, Some(endpoint::icomet_handler));
@@ -240,7 +244,8 @@ unsafe fn set_side(cf: *mut ngx_conf_t, conf: *mut c_void, side: Side) -> *mut c
             }
         }
     }
-    this.serve(side, hub, wrapped.place(), main, location);
+    let origin = Origin::of_block(wrapped);
+    this.serve(side, hub, wrapped.place(), main, location, origin);
     // SAFETY: cf is valid; the handler has the signature of a content handler.
     unsafe { shim::icomet_set_content_handler(cf, Some(endpoint::icomet_handler)) };
     CONF_OK

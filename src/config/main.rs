@@ -2,19 +2,22 @@
 
 use core::cell::{OnceCell, RefCell};
 use core::ffi::c_void;
-use core::ptr::{self, NonNull};
+use core::ptr::{self, NonNull, addr_of};
 use std::rc::Rc;
 
-use nginx_sys::{ngx_conf_t, ngx_int_t};
+use nginx_sys::{ngx_conf_t, ngx_cycle, ngx_int_t};
 
 use super::hub::{DEFAULT_HUB, Hub};
 use super::kept::KeptVariable;
 use super::location::LocationConf;
+use super::places::Places;
 use super::{kept, variables, zone};
 use crate::endpoint::Endpoint;
 use crate::ffi::conf::Conf;
+use crate::ffi::connection::Origin;
 use crate::ffi::guard::guarded;
 use crate::ffi::request::{Request, code};
+use crate::ffi::shim;
 use crate::worker;
 
 /// A location that named a hub, which may be defined further down.
@@ -27,6 +30,8 @@ pub struct Reference {
     pub place: String,
     /// The location; it lives in the same configuration.
     pub location: NonNull<LocationConf>,
+    /// The configurations that nginx serves it with.
+    pub origin: Origin,
 }
 
 /// What the `http` block holds for this module.
@@ -35,6 +40,7 @@ pub struct MainConf {
     hubs: RefCell<Vec<Rc<Hub>>>,
     references: RefCell<Vec<Reference>>,
     kept: OnceCell<Vec<KeptVariable>>,
+    places: OnceCell<Places>,
 }
 
 impl MainConf {
@@ -57,10 +63,33 @@ impl MainConf {
         self.hubs.borrow_mut().push(hub);
     }
 
+    /// The configuration that this process runs; `None` before there is one, or without an `http` block.
+    pub fn running() -> Option<&'static MainConf> {
+        // SAFETY: ngx_cycle is the running cycle, or the empty one of the start; its main configuration
+        // is one that we created, and lives as long as the cycle.
+        unsafe {
+            let cycle = *addr_of!(ngx_cycle);
+            if cycle.is_null() {
+                return None;
+            }
+            shim::icomet_cycle_main_conf(cycle)
+                .cast::<MainConf>()
+                .as_ref()
+        }
+    }
+
     /// The variables that a parked request keeps; found at the first one that is parked, when the whole
     /// configuration is known.
     pub fn kept_variables(&self, request: &Request) -> &[KeptVariable] {
-        self.kept.get_or_init(|| kept::variables(request))
+        self.kept
+            .get_or_init(|| kept::variables(|index| request.variable_at(index)))
+    }
+
+    /// Its locations, by what they are called; found when somebody moves, and the whole configuration is
+    /// known.
+    pub fn places(&self) -> &Places {
+        self.places
+            .get_or_init(|| Places::new(&self.references.borrow()))
     }
 
     /// Notes that a location named a hub.
@@ -156,9 +185,7 @@ pub unsafe extern "C" fn icomet_postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
     guarded("postconfiguration", code::ERROR, || {
         // SAFETY: nginx passes its context, whose main configuration we created.
         let (conf, main) = unsafe {
-            let main = crate::ffi::shim::icomet_main_conf(cf)
-                .cast::<MainConf>()
-                .as_ref();
+            let main = shim::icomet_main_conf(cf).cast::<MainConf>().as_ref();
             (Conf::from_raw(cf), main)
         };
         let (Some(conf), Some(main)) = (conf, main) else {

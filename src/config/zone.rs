@@ -8,13 +8,12 @@
 //! * nginx unmaps a segment when the last configuration that names it is gone.
 
 use core::ffi::c_void;
-use core::ptr::{self, NonNull, addr_of};
+use core::ptr::NonNull;
 use std::rc::Rc;
 
 use icomet_engine::{Zone, ZoneError};
 use nginx_sys::{
-    ngx_cycle, ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t,
-    ngx_str_t,
+    ngx_int_t, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t,
 };
 
 use super::hub::Hub;
@@ -115,20 +114,8 @@ fn explain(error: &ZoneError) -> String {
 
 /// Says so when an earlier configuration had this hub with a zone of another size.
 fn tell_of_change(hub: &Hub) {
-    // SAFETY: while nginx reads a new configuration, ngx_cycle is the one that runs, or the empty
-    // one of the start.
-    let running = unsafe {
-        let cycle = *addr_of!(ngx_cycle);
-        if cycle.is_null() {
-            ptr::null()
-        } else {
-            shim::icomet_cycle_main_conf(cycle)
-                .cast::<MainConf>()
-                .cast_const()
-        }
-    };
-    // SAFETY: null, or the main configuration that we created for the running cycle.
-    let Some(earlier) = (unsafe { running.as_ref() }).and_then(|main| main.hub(&hub.name)) else {
+    // While nginx reads a new configuration, the one that runs is still the earlier.
+    let Some(earlier) = MainConf::running().and_then(|main| main.hub(&hub.name)) else {
         return;
     };
     if earlier.zone_size != hub.zone_size {

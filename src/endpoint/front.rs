@@ -33,12 +33,9 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
     if request.method() == Method::Options {
         return preflight(request, context);
     }
-    let answered = match endpoint {
-        Endpoint::Stream => subscribe(request, context, Transport::Stream),
-        Endpoint::Sse => subscribe(request, context, Transport::Sse),
-        Endpoint::Iframe => subscribe(request, context, Transport::Iframe),
-        Endpoint::Ping => ping(&request, context),
-        _ => subscribe(request, context, Transport::LongPoll),
+    let answered = match endpoint.transport() {
+        Some(transport) => subscribe(request, context, transport),
+        None => ping(&request, context),
     };
     answered.unwrap_or_else(|answer| answer.uncached().send(request, context))
 }

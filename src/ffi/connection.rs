@@ -9,7 +9,7 @@ use nginx_sys::{
     ngx_http_test_reading, ngx_str_t, ngx_uint_t,
 };
 
-use super::conf::bytes;
+use super::conf::{Conf, bytes};
 use super::guard::guarded;
 use super::request::{Request, code};
 use super::shim::{self, icomet_kept_t};
@@ -29,6 +29,41 @@ pub struct Connection(NonNull<ngx_connection_t>);
 pub struct Origin {
     srv_conf: *mut *mut c_void,
     loc_conf: *mut *mut c_void,
+}
+
+impl Origin {
+    /// What the block that is being read will serve with.
+    pub fn of_block(conf: Conf) -> Origin {
+        let (mut srv_conf, mut loc_conf) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: the configuration context is live, and in a location's block.
+        unsafe {
+            shim::icomet_conf_origin(conf.as_ptr(), &raw mut srv_conf, &raw mut loc_conf);
+        }
+        Origin { srv_conf, loc_conf }
+    }
+
+    /// The server's arrays, for a call into nginx.
+    pub fn srv_conf(self) -> *mut *mut c_void {
+        self.srv_conf
+    }
+
+    /// The server's first name, the location's kind as a set of bits, and its name; equal in two
+    /// configurations for what an operator would call the same location.
+    pub fn names(&self) -> (&[u8], u8, &[u8]) {
+        let (mut server, mut name) = (ngx_str_t::empty(), ngx_str_t::empty());
+        let mut kind = 0;
+        // SAFETY: an origin is one of a configuration that lives; the strings live in its pool.
+        unsafe {
+            shim::icomet_location_describe(
+                self.srv_conf,
+                self.loc_conf,
+                &raw mut server,
+                &raw mut name,
+                &raw mut kind,
+            );
+            (bytes(server), kind as u8, bytes(name))
+        }
+    }
 }
 
 /// What is kept of a parked request, besides variables.
@@ -132,6 +167,16 @@ pub fn park(request: Request, subscriber: u32) -> Option<Connection> {
 }
 
 impl Connection {
+    /// Wraps a connection that was parked, or made as one.
+    pub(super) fn from_ptr(connection: NonNull<ngx_connection_t>) -> Connection {
+        Connection(connection)
+    }
+
+    /// The pointer itself, for a call into nginx.
+    pub(super) fn as_ptr(self) -> *mut ngx_connection_t {
+        self.0.as_ptr()
+    }
+
     /// Makes a request on it anew, to end; it must not be used as a parked one afterwards. `None` when
     /// nginx has no memory: the connection is closed then.
     pub fn unpark<'a>(
@@ -253,6 +298,12 @@ impl Connection {
         }
     }
 
+    /// Has it tried in the next turn of the loop whether its client takes more.
+    pub fn write_soon(self) {
+        // SAFETY: the connection is live.
+        unsafe { shim::icomet_connection_write_soon(self.0.as_ptr()) }
+    }
+
     /// The subscriber that it belongs to.
     pub fn subscriber(self) -> u32 {
         // SAFETY: the connection is parked, so its data is the number that park() gave it.
@@ -260,7 +311,8 @@ impl Connection {
     }
 }
 
-fn view(text: &[u8]) -> ngx_str_t {
+/// The same bytes, for a call into nginx that only reads them.
+pub(super) fn view(text: &[u8]) -> ngx_str_t {
     ngx_str_t {
         len: text.len(),
         data: text.as_ptr().cast_mut(),
@@ -277,7 +329,7 @@ unsafe fn connection_of(event: *mut ngx_event_t) -> Option<Connection> {
 
 /// nginx calls it when the client of a parked connection sent something or left, and when the worker
 /// begins to exit.
-unsafe extern "C" fn icomet_on_parked_read(event: *mut ngx_event_t) {
+pub(super) unsafe extern "C" fn icomet_on_parked_read(event: *mut ngx_event_t) {
     guarded("read event of a parked connection", (), || {
         // SAFETY: nginx passes the read event of the connection that it was set on.
         let Some(connection) = (unsafe { connection_of(event) }) else {
@@ -327,7 +379,7 @@ pub unsafe extern "C" fn icomet_on_held_read(r: *mut ngx_http_request_t) {
 }
 
 /// nginx calls it when the client of a parked connection can take more, or has not for send_timeout.
-unsafe extern "C" fn icomet_on_parked_write(event: *mut ngx_event_t) {
+pub(super) unsafe extern "C" fn icomet_on_parked_write(event: *mut ngx_event_t) {
     guarded("write event of a parked connection", (), || {
         // SAFETY: nginx passes the write event of the connection that it was set on.
         let Some(connection) = (unsafe { connection_of(event) }) else {

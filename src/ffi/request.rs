@@ -148,7 +148,7 @@ impl Request {
         }
     }
 
-    /// Name and flags of the variable with that index, if there is one.
+    /// Name and flags of the variable with that index, if the request's configuration has one.
     pub fn variable_at(&self, index: u16) -> Option<(&[u8], usize)> {
         let mut name = static_str("");
         let mut flags = 0;

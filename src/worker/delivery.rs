@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use icomet_engine::ChannelRef;
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{Transport, sse_retry};
 use icomet_protocol::message::{Kind, Message};
@@ -113,6 +114,22 @@ pub fn callback_of<'a>(
 impl Worker {
     /// Takes a subscriber out of all tables, and out of the zone's counts.
     pub fn remove_subscriber(&mut self, index: u32) -> Option<Leaving> {
+        let (leaving, hub, reference) = self.take_out(index)?;
+        self.leave_channel(hub, reference);
+        Some(leaving)
+    }
+
+    /// A subscriber that left the tables is no longer counted in the zone.
+    pub fn leave_channel(&mut self, hub: usize, reference: ChannelRef) {
+        if let Some(attached) = self.hubs.get(hub) {
+            let limits = &attached.hub.limits;
+            let zone = attached.zone;
+            zone.unsubscribe(self.id, reference, 1, limits, event::now());
+        }
+    }
+
+    /// Takes a subscriber out of all tables; with its hub and channel, where it still counts in the zone.
+    pub fn take_out(&mut self, index: u32) -> Option<(Leaving, usize, ChannelRef)> {
         self.wheel.remove(&mut self.subscribers, index);
         let subscriber = self.subscribers.get(index)?;
         let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
@@ -142,9 +159,6 @@ impl Worker {
             sweeping,
             ..
         } = *local;
-        attached
-            .zone
-            .unsubscribe(self.id, reference, 1, &attached.hub.limits, event::now());
         if count == 0 {
             attached.by_reference.remove(&reference);
             // A fan-out on its way drops the channel when it ends.
@@ -153,7 +167,7 @@ impl Worker {
             }
         }
         self.subscribers.remove(index)?;
-        Some(Leaving { sink, seq, parked })
+        Some((Leaving { sink, seq, parked }, hub, reference))
     }
 
     /// Whether an earlier piece is still under way to a subscriber.
@@ -190,7 +204,9 @@ impl Worker {
             return None;
         }
         if self.drain.is_some() {
-            return Some((self.end_politely(index, true), false));
+            // One that is to move catches up there.
+            let moves = self.is_to_move(subscriber);
+            return (!moves).then(|| (self.end_politely(index), false));
         }
         let subscriber = self.subscribers.get_mut(index)?;
         let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;
@@ -235,7 +251,7 @@ impl Worker {
         let Some(subscriber) = self.subscribers.get(index) else {
             return Step::Nothing;
         };
-        if Wheel::holds(subscriber) {
+        if Wheel::holds(subscriber) || self.is_to_move(subscriber) {
             return Step::Nothing;
         }
         if subscriber.deadline <= tick(event::now()) {
@@ -280,16 +296,15 @@ impl Worker {
     }
 
     /// The worker exits: a noop for a long poll, the end for a stream, for SSE with a time to wait
-    /// before it comes back. A stream that is being sent something (`drained` false) is ended when
-    /// it has taken that.
-    pub fn end_politely(&mut self, index: u32, drained: bool) -> Step {
+    /// before it comes back. A stream that is being sent something is ended when it has taken that.
+    pub fn end_politely(&mut self, index: u32) -> Step {
         let Some(subscriber) = self.subscribers.get(index) else {
             return Step::Nothing;
         };
         if subscriber.transport == Transport::LongPoll {
             return self.noop_for(index);
         }
-        if subscriber.busy && !drained {
+        if self.is_sending(index, subscriber) {
             return Step::Nothing;
         }
         let frame = farewell(subscriber.transport);

@@ -9,7 +9,6 @@
 //! is killed before it rings loses the ring alone: the others look by themselves within a second
 //! ([`super::housekeeping`]).
 
-use core::ptr::{self, NonNull};
 use std::io;
 use std::sync::OnceLock;
 
@@ -17,7 +16,7 @@ use icomet_engine::{Registry, WORKER_SLOTS};
 
 use super::{Worker, shutdown, with};
 use crate::ffi::guard::guarded;
-use crate::ffi::{log, shim};
+use crate::ffi::{log, shared, shim};
 
 static POOL: OnceLock<Doorbells> = OnceLock::new();
 
@@ -32,26 +31,12 @@ pub fn create() -> Result<(), String> {
     if POOL.get().is_some() {
         return Ok(());
     }
-    // SAFETY: a fresh shared mapping of the size the registry asks for, never unmapped, so that it
-    // has one address in this process and all that it forks.
-    let registry = unsafe {
-        let memory = libc::mmap(
-            ptr::null_mut(),
-            Registry::SIZE,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        let base = NonNull::new(memory.cast::<u8>()).filter(|_| memory != libc::MAP_FAILED);
-        let base = base.ok_or_else(|| {
-            format!(
-                "no shared memory for the workers' registry: {}",
-                io::Error::last_os_error()
-            )
-        })?;
-        Registry::format(base).map_err(|e| format!("the workers' registry: {e}"))?
-    };
+    let memory = shared::map(Registry::SIZE)
+        .map_err(|e| format!("no shared memory for the workers' registry: {e}"))?;
+    // SAFETY: a fresh shared mapping of the size the registry asks for, at one address in this process
+    // and all that it forks.
+    let registry = unsafe { Registry::format(memory) };
+    let registry = registry.map_err(|e| format!("the workers' registry: {e}"))?;
     // In place, not on the heap: nginx unloads the module at its exit, and with it what points there.
     let mut fds = [-1; WORKER_SLOTS];
     for open in 0..WORKER_SLOTS {

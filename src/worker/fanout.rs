@@ -248,7 +248,8 @@ impl Worker {
         local.sweep = subscriber.next;
         job.served += 1;
         job.ahead.step(&self.subscribers);
-        let turn = if subscriber.busy || (subscriber.cursor >= job.next && !job.closes) {
+        let passed_by = subscriber.busy || self.is_to_move(subscriber);
+        let turn = if passed_by || (subscriber.cursor >= job.next && !job.closes) {
             Turn::Worked
         } else if job.closes {
             Turn::CatchUp(index)

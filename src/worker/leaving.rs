@@ -38,6 +38,11 @@ pub struct Parked {
 }
 
 impl Leaving {
+    /// Its channel's name, if it is parked.
+    pub fn channel(&self) -> &str {
+        self.parked.as_ref().map_or("", |parked| &parked.channel)
+    }
+
     /// Answers its long poll.
     pub fn answer(self, answer: &Answer) {
         self.finalize(|request, context| answer.send(request, context));
@@ -45,19 +50,28 @@ impl Leaving {
 
     /// Ends its endless answer with these bytes.
     pub fn finish(self, frame: Frame) {
-        let chunked = self
-            .parked
-            .as_ref()
-            .is_some_and(|parked| parked.record.is_chunked());
-        let last = if chunked {
-            let mut bytes = Vec::new();
-            chunk(&frame, &mut bytes);
-            bytes.extend_from_slice(LAST_CHUNK);
-            Frame::new(bytes)
+        if self.is_chunked() {
+            self.finish_behind(&[], &frame);
         } else {
-            frame
-        };
-        self.finalize(|request, context| context.output.send_last(request, last));
+            self.finalize(|request, context| context.output.send_last(request, frame));
+        }
+    }
+
+    /// Ends its endless answer with what it has not taken of an earlier frame, and these bytes.
+    pub fn finish_behind(self, rest: &[u8], frame: &[u8]) {
+        let mut last = rest.to_vec();
+        if self.is_chunked() {
+            chunk(frame, &mut last);
+            last.extend_from_slice(LAST_CHUNK);
+        } else {
+            last.extend_from_slice(frame);
+        }
+        self.finalize(|request, context| context.output.send_last(request, Frame::new(last)));
+    }
+
+    fn is_chunked(&self) -> bool {
+        let parked = self.parked.as_ref();
+        parked.is_some_and(|parked| parked.record.is_chunked())
     }
 
     /// Ends its connection, for the reason that is an HTTP status or a code of nginx.

@@ -1,10 +1,12 @@
 //! Life of a worker process: it claims a slot, attaches to the zones, works, and takes its leave.
 //!
-//! * `init_module` (master, before the first fork and at each reload): the pool of doorbells.
+//! * `init_module` (master, before the first fork and at each reload): the pool of doorbells, and the
+//!   inboxes of a new generation.
 //! * `init_process` (each worker; not the cache manager and loader, which nginx starts the same
-//!   way): slot, doorbell in the loop, hubs, housekeeping. Workers that died are cleaned up here,
-//!   because nginx starts a worker at once when one dies.
-//! * a graceful exit begins at the doorbell ([`super::shutdown`]), and ends when nobody is held.
+//!   way): slot, doorbell in the loop, hubs, housekeeping, hello to older workers. Workers that died are
+//!   cleaned up here, because nginx starts a worker at once when one dies.
+//! * a graceful exit begins at the doorbell ([`super::shutdown`]): at a reload who can move does
+//!   ([`super::handover`]), all others end; it is over when nobody is held.
 //! * `exit_process`: detach from the zones, give the slot back. A worker that is killed does not
 //!   come here: the kernel marks the slot's lock, and whoever looks next cleans up.
 
@@ -15,14 +17,17 @@ use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, 
 use rustc_hash::FxHashMap;
 
 use super::attached::AttachedHub;
+use super::handover::{self, Handover, moving};
 use super::record::Records;
 use super::wheel::Wheel;
-use super::{Worker, doorbell, fanout, housekeeping, idle, install, parking, uninstall};
+use super::{
+    Worker, doorbell, fanout, generation, housekeeping, idle, install, parking, uninstall,
+};
 use crate::config::main::MainConf;
 use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
 use crate::ffi::request::code;
-use crate::ffi::{log, shim};
+use crate::ffi::{cycle, log, shim};
 use icomet_tables::Slab;
 
 fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
@@ -50,12 +55,22 @@ pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
             return code::OK;
         }
         match doorbell::create() {
-            Ok(()) => code::OK,
+            Ok(()) => {}
             Err(text) => {
                 log::alert(&text);
-                code::ERROR
+                return code::ERROR;
             }
         }
+        // SAFETY: nginx has read the cycle's configuration.
+        let workers = unsafe { cycle::workers(cycle) };
+        if let Err(error) = generation::begin(workers) {
+            log::os_error(
+                "no inboxes for the workers, so that the next reload ends all subscriptions: raise the \
+                 limit of open files (ulimit -n)",
+                &error,
+            );
+        }
+        code::OK
     })
 }
 
@@ -111,11 +126,13 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         overdue: VecDeque::new(),
         turns: 0,
         turn_of: 0,
+        handover: Handover::default(),
         drain: None,
         wakes: WakeSet::default(),
         bell: event(doorbell::icomet_on_wakes, true)?,
         fanout: event(fanout::icomet_on_fanout, true)?,
         park: event(parking::icomet_on_park, true)?,
+        moving: event(moving::icomet_on_moving, true)?,
         tick: event(idle::icomet_on_tick, false)?,
         housekeeping: event(housekeeping::icomet_on_housekeeping, true)?,
     };
@@ -140,6 +157,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
     worker.wake_all();
     worker.housekeeping.set_timer(housekeeping::PERIOD);
     install(worker);
+    handover::join();
     Ok(())
 }
 
@@ -155,6 +173,7 @@ pub unsafe extern "C" fn icomet_exit_process(_cycle: *mut ngx_cycle_t) {
             return;
         };
         worker.wake_all();
+        worker.handover.log_outcome();
         for attached in &worker.hubs {
             attached
                 .zone

@@ -30,6 +30,18 @@ pub struct Rest {
     from: usize,
 }
 
+impl Rest {
+    /// What of a frame is left from that byte on.
+    pub fn new(frame: Frame, from: usize) -> Rest {
+        Rest { frame, from }
+    }
+
+    /// The frame, and the first byte that is left.
+    pub fn parts(self) -> (Frame, usize) {
+        (self.frame, self.from)
+    }
+}
+
 /// nginx calls it after the handlers of the requests that are to be parked have returned.
 pub unsafe extern "C" fn icomet_on_park(_event: *mut nginx_sys::ngx_event_t) {
     guarded("parking", (), park_waiting);

@@ -112,6 +112,17 @@ impl Records {
         handle
     }
 
+    /// Gives a record up that is not going to be inserted.
+    pub fn forget(&mut self, record: Written) {
+        let mut from = Reader::of_variables(&record.0);
+        while let Some((_, value)) = from.variable() {
+            if let Value::Shared(text) = value {
+                self.texts.release(text);
+            }
+        }
+        self.scratch = record.0;
+    }
+
     fn bytes<'a>(&'a self, connection: &'a Connection, handle: u32) -> &'a [u8] {
         match handle {
             IN_CONNECTION => connection.kept(),
@@ -175,9 +186,13 @@ impl Records {
 impl Record {
     /// Makes the request of this record anew; see [`Connection::unpark`].
     pub fn unpark(&self, connection: Connection) -> Option<Request> {
-        let kept = self.kept()?;
+        self.with_kept(|kept| connection.unpark(kept, self.variables()))?
+    }
+
+    /// What was kept of the request.
+    pub fn with_kept<R>(&self, work: impl FnOnce(&Kept<'_>) -> R) -> Option<R> {
         let mut line = Vec::new();
-        let kept = match kept {
+        let kept = match self.kept()? {
             (kept, None) => kept,
             (kept, Some(target)) => {
                 line.extend_from_slice(b"GET ");
@@ -192,7 +207,7 @@ impl Record {
                 }
             }
         };
-        connection.unpark(&kept, self.variables())
+        Some(work(&kept))
     }
 
     /// Whether the answer of this record is in chunks.
@@ -235,7 +250,8 @@ impl Record {
         Some((kept, None))
     }
 
-    fn variables(&self) -> impl Iterator<Item = (u16, &[u8])> {
+    /// Index and value of the variables that were kept.
+    pub fn variables(&self) -> impl Iterator<Item = (u16, &[u8])> {
         self.variables
             .iter()
             .filter_map(|(index, range)| Some((*index, self.bytes.get(range.clone())?)))

@@ -45,6 +45,14 @@ impl<T> Slab<T> {
         (self.pages.len() * PAGE) as u32
     }
 
+    /// The index that the next value will have.
+    pub fn next_index(&self) -> u32 {
+        match self.free {
+            NONE => self.capacity(),
+            index => index,
+        }
+    }
+
     /// Takes in a value and gives its index. A worker has far fewer than 2^32 connections.
     pub fn insert(&mut self, value: T) -> u32 {
         if self.free == NONE {

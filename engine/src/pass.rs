@@ -1,0 +1,37 @@
+//! A subscriber moves from one worker to another.
+
+use crate::channel::ChannelRef;
+use crate::registry::WorkerId;
+use crate::wake::WakeSet;
+use crate::zone::Zone;
+
+impl Zone {
+    /// Takes a subscriber of a channel over from another worker; the channel, for the one that took it.
+    /// The channel's count stays what it is, and no limit is asked. `None`: there is no such channel
+    /// (any more), or no memory for the record of a worker; nothing has changed then.
+    ///
+    /// A worker that was killed after it had passed the subscriber on may have been taken off already;
+    /// then the subscriber is counted anew. Crash: between the two counts the subscriber is counted
+    /// for both workers, and the one that is killed here is taken off, with its share, by the others.
+    pub fn pass_on(&self, name: &[u8], from: WorkerId, to: WorkerId) -> Option<ChannelRef> {
+        let address = self.address(name);
+        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let (place, channel) = guard.find(address, name)?;
+        if !guard.register(place, channel, to.slot) {
+            return None;
+        }
+        let is_attached = self.slot(from.slot).incarnation.get() == from.incarnation;
+        if is_attached
+            && let Some((_, record)) = guard.record(channel, from.slot)
+            && record.count.get() > 0
+        {
+            record.count.take(1);
+            // With the one registered above there is one left, so the channel does not begin to expire.
+            guard.take_subscribers(place, channel, 1, 0);
+            if record.count.get() == 0 {
+                guard.leave_record(place, channel, from.slot);
+            }
+        }
+        Some(ChannelRef(place.units()))
+    }
+}

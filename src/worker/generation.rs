@@ -1,0 +1,153 @@
+//! Generations: the workers of one configuration, and how those of the next find them.
+//!
+//! Life cycle: each time a configuration was read, and before it forks workers for it, the master begins
+//! a generation: it counts on ([`Shared`]) and makes an inbox (a pair of sockets) for each of its workers.
+//! A worker takes the reading end of its own, notes where it stands, and looks for the inboxes of the
+//! older workers that live. A worker that nginx starts anew in place of one that died does the same. The
+//! master keeps the inboxes of the last [`KEPT`] generations; a worker keeps its own end alone.
+//!
+//! Without descriptors for the inboxes, or without a master, nothing can move: a reload ends
+//! subscriptions then, politely.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
+
+use icomet_engine::{Registry, WORKER_SLOTS, WorkerId};
+
+use super::handover::wire;
+use crate::ffi::shared;
+
+/// Generations whose inboxes the master keeps. One that is older than all of them has had the hello
+/// of a newer generation long ago.
+const KEPT: usize = 8;
+
+/// Who stands where, for all workers of one master.
+///
+/// Concurrency: `current` is written by the master alone; an entry by the worker that holds its slot, and
+/// read by any. Crash: the entry of a worker that died is that of an incarnation that lives no more, which
+/// every reader asks the [`Registry`] about.
+#[repr(C)]
+struct Shared {
+    current: AtomicU32,
+    workers: [Entry; WORKER_SLOTS],
+}
+
+#[repr(C)]
+struct Entry {
+    /// Written last, so that whoever finds it finds the others.
+    incarnation: AtomicU32,
+    generation: AtomicU32,
+    number: AtomicU32,
+}
+
+/// The inbox of one worker; writing end, and reading end.
+struct Inbox(OwnedFd, OwnedFd);
+
+struct Inboxes {
+    generation: u32,
+    /// By the worker's number.
+    inboxes: Vec<Inbox>,
+}
+
+struct Generations {
+    shared: &'static Shared,
+    kept: Vec<Inboxes>,
+}
+
+static GENERATIONS: Mutex<Option<Generations>> = Mutex::new(None);
+
+/// Where a worker stands.
+pub struct Joined {
+    /// Its generation.
+    pub generation: u32,
+    /// Where newer workers say hello; none when the master could not make it.
+    pub inbox: Option<OwnedFd>,
+    /// The same of the older workers that live.
+    pub elders: Vec<OwnedFd>,
+}
+
+/// Begins a generation of so many workers, in the master.
+pub fn begin(workers: usize) -> io::Result<()> {
+    let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let generations = match &mut *generations {
+        Some(known) => known,
+        none => {
+            let memory = shared::map(size_of::<Shared>())?;
+            // SAFETY: zeroed memory of that size, aligned to a page, made of atomics; never unmapped.
+            let shared = unsafe { memory.cast::<Shared>().as_ref() };
+            none.insert(Generations {
+                shared,
+                kept: Vec::new(),
+            })
+        }
+    };
+    let generation = generations.shared.current.load(Ordering::Relaxed) + 1;
+    generations
+        .shared
+        .current
+        .store(generation, Ordering::Release);
+    if generations.kept.len() == KEPT {
+        generations.kept.remove(0);
+    }
+    let inboxes = (0..workers)
+        .map(|_| wire::pair().map(|(write, read)| Inbox(write, read)))
+        .collect::<io::Result<_>>()?;
+    generations.kept.push(Inboxes {
+        generation,
+        inboxes,
+    });
+    Ok(())
+}
+
+/// The newest generation; 0 without any.
+pub fn newest() -> u32 {
+    let generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    generations
+        .as_ref()
+        .map_or(0, |known| known.shared.current.load(Ordering::Acquire))
+}
+
+/// Joins the newest generation as its worker of that number; in a new process.
+pub fn join(me: WorkerId, number: usize, registry: &Registry) -> Option<Joined> {
+    let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let generations = generations.as_mut()?;
+    let shared = generations.shared;
+    let generation = shared.current.load(Ordering::Acquire);
+    let entry = &shared.workers[usize::from(me.slot) % WORKER_SLOTS];
+    entry.incarnation.store(0, Ordering::Release);
+    entry.generation.store(generation, Ordering::Relaxed);
+    entry.number.store(number as u32, Ordering::Relaxed);
+    entry.incarnation.store(me.incarnation, Ordering::Release);
+
+    // Only this process's copies are closed with what is taken here.
+    let mut kept = core::mem::take(&mut generations.kept);
+    let inbox = kept
+        .pop_if(|newest| newest.generation == generation)
+        .and_then(|mut newest| {
+            (number < newest.inboxes.len()).then(|| newest.inboxes.swap_remove(number).1)
+        });
+    let mut elders = Vec::new();
+    for slot in (0..WORKER_SLOTS as u16).filter(|slot| *slot != me.slot) {
+        let entry = &shared.workers[usize::from(slot)];
+        let incarnation = entry.incarnation.load(Ordering::Acquire);
+        let elder = entry.generation.load(Ordering::Relaxed);
+        if incarnation == 0
+            || elder >= generation
+            || !registry.is_alive(WorkerId { slot, incarnation })
+        {
+            continue;
+        }
+        let number = entry.number.load(Ordering::Relaxed) as usize;
+        let inboxes = kept.iter().find(|inboxes| inboxes.generation == elder);
+        if let Some(inbox) = inboxes.and_then(|inboxes| inboxes.inboxes.get(number)) {
+            elders.extend(inbox.0.try_clone());
+        }
+    }
+    Some(Joined {
+        generation,
+        inbox,
+        elders,
+    })
+}

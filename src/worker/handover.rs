@@ -1,0 +1,269 @@
+//! Hand-over: at a reload, parked subscribers move to the new workers, and their clients notice nothing.
+//!
+//! Life cycle:
+//!
+//! * A new worker says hello to each older one that lives, through that one's inbox
+//!   ([`super::generation`]), with the end of a socket pair: its successor and predecessor from here on.
+//! * When a worker begins to exit and there is a newer generation, it withdraws its parked subscribers
+//!   from its event loop, one by one, and passes each to a successor of the newest generation that said
+//!   hello ([`moving`]): a packet ([`icomet_handover`]) with the connection's descriptor. Some
+//!   [`WINDOW`] of them are under way to each successor; its answers set the pace.
+//! * The successor makes a connection of it, finds hub and location in its own configuration, takes the
+//!   subscriber over in the zone ([`icomet_engine::Zone::pass_on`]), and answers ([`taking`]). From there
+//!   the subscriber catches up like one that was slow: what was published meanwhile is in the ring.
+//! * Taken: the old worker forgets it. Refused, because the configuration has nothing in its place: it ends
+//!   politely there. Refused, because that worker ends as well, or is full: another one is tried.
+//! * A successor that dies leaves those under way to it to be closed, because nobody knows how far it
+//!   came; their clients resume. One that does not answer for [`HUNG`] keeps what is under way to it:
+//!   it has their descriptors.
+//! * What cannot move, and what nobody takes, ends politely in batches ([`super::shutdown`]).
+//!
+//! Nobody owns a subscriber twice: between sending it and the answer the old worker touches neither its
+//! connection nor its count.
+
+pub mod moving;
+pub mod taking;
+pub mod wire;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use icomet_engine::WorkerId;
+use icomet_handover::{Hello, Packet};
+use icomet_tables::Slab;
+use nginx_sys::ngx_event_t;
+use rustc_hash::FxHashMap;
+
+use super::generation::Joined;
+use super::{generation, with};
+use crate::ffi::guard::guarded;
+use crate::ffi::output::Frame;
+use crate::ffi::socket::LoopSocket;
+use crate::ffi::{cycle, log};
+use moving::{Exodus, Moving};
+
+/// Subscribers under way to one successor, at most.
+const WINDOW: usize = 32;
+
+/// Packets that one turn receives from one socket before others have a turn.
+const PACKETS: usize = 32;
+
+/// Frames in memory files that are remembered, because several slow subscribers have the same.
+const FRAMES: usize = 8;
+
+/// Milliseconds without an answer after which a successor is given up.
+const HUNG: u64 = 5000;
+
+/// What another worker is to this one.
+enum Role {
+    /// It is older, and passes its subscribers on to this one.
+    Predecessor,
+    /// It is newer, and takes them.
+    Successor(Successor),
+}
+
+struct Successor {
+    generation: u32,
+    /// Not answered yet, in the order in which they were sent.
+    unanswered: VecDeque<Moving>,
+    /// When it last answered, or had nothing to answer.
+    heard: u64,
+    /// It takes no more.
+    is_done: bool,
+}
+
+struct Peer {
+    /// None while it is being made.
+    socket: Option<LoopSocket>,
+    role: Role,
+}
+
+/// What a worker knows of older and newer ones.
+#[derive(Default)]
+pub struct Handover {
+    /// This worker's generation; 0: without one nothing moves.
+    generation: u32,
+    inbox: Option<LoopSocket>,
+    peers: Slab<Peer>,
+    /// How far this worker has come with moving its own; once it ends.
+    exodus: Option<Exodus>,
+    /// Frames that came or were sent, with their files: as long as a file is open no other has its number.
+    frames: VecDeque<(OwnedFd, Frame)>,
+    /// The variables that are kept of a request, by name; found when the first one comes with some.
+    names: Option<FxHashMap<&'static [u8], u16>>,
+}
+
+/// Joins the generation of the newest configuration, and says hello to older workers; in a new process,
+/// once it is a worker.
+pub fn join() {
+    let number = cycle::worker_number();
+    let joined = with(|worker| generation::join(worker.id, number, &worker.registry)).flatten();
+    let Some(Joined {
+        generation,
+        inbox,
+        elders,
+    }) = joined
+    else {
+        return;
+    };
+    let inbox = inbox.and_then(|inbox| LoopSocket::open(inbox, 0, icomet_on_inbox));
+    if inbox.is_none() {
+        log::warn(
+            "this worker has no inbox, so that the next reload ends its subscriptions: raise \
+             worker_connections, and the limit of open files (ulimit -n)",
+        );
+    }
+    with(|worker| {
+        worker.handover.generation = generation;
+        worker.handover.inbox = inbox;
+    });
+    for elder in elders {
+        if let Err(error) = greet(&elder, generation) {
+            log::os_error(
+                "cannot reach an older worker, whose clients may have to come anew",
+                &error,
+            );
+        }
+    }
+}
+
+fn greet(elder: &OwnedFd, generation: u32) -> io::Result<()> {
+    let (mine, its) = wire::pair()?;
+    let mut hello = Vec::new();
+    let packet = Packet::Hello(Hello { generation });
+    packet.encode(&mut hello).map_err(io::Error::other)?;
+    wire::send(elder, &hello, &[its.as_fd()])?;
+    add(mine, Role::Predecessor);
+    Ok(())
+}
+
+/// Watches the socket of another worker. Without a connection for it the other one finds it closed.
+fn add(socket: OwnedFd, role: Role) {
+    let peer = Peer { socket: None, role };
+    let Some(index) = with(|worker| worker.handover.peers.insert(peer)) else {
+        return;
+    };
+    let socket = LoopSocket::open(socket, index, icomet_on_peer);
+    with(|worker| {
+        let peers = &mut worker.handover.peers;
+        match socket {
+            Some(_) => peers.get_mut(index)?.socket = socket,
+            None => drop(peers.remove(index)),
+        }
+        Some(())
+    });
+}
+
+impl Handover {
+    /// Whether subscribers are under way, or wait to be.
+    pub fn is_busy(&self) -> bool {
+        let waiting = self.exodus.as_ref().is_some_and(Exodus::has_waiting);
+        let mut successors = self.successors();
+        waiting || successors.any(|(_, _, successor)| !successor.unanswered.is_empty())
+    }
+
+    /// Index and socket of each newer worker, and what is known of it.
+    fn successors(&self) -> impl Iterator<Item = (u32, LoopSocket, &Successor)> {
+        (0..self.peers.capacity()).filter_map(|index| {
+            let peer = self.peers.get(index)?;
+            match &peer.role {
+                Role::Successor(successor) => Some((index, peer.socket?, successor)),
+                Role::Predecessor => None,
+            }
+        })
+    }
+
+    /// Index and socket of each older worker.
+    fn predecessors(&self) -> Vec<(u32, LoopSocket)> {
+        let all = 0..self.peers.capacity();
+        all.filter_map(|index| {
+            let peer = self.peers.get(index)?;
+            match peer.role {
+                Role::Predecessor => Some((index, peer.socket?)),
+                Role::Successor(_) => None,
+            }
+        })
+        .collect()
+    }
+
+    fn successor(&mut self, index: u32) -> Option<&mut Successor> {
+        match &mut self.peers.get_mut(index)?.role {
+            Role::Successor(successor) => Some(successor),
+            Role::Predecessor => None,
+        }
+    }
+}
+
+/// nginx calls it when a newer worker has said hello.
+unsafe extern "C" fn icomet_on_inbox(event: *mut ngx_event_t) {
+    guarded("inbox", (), || {
+        // SAFETY: nginx passes the read event of the socket that it was set on.
+        let Some((inbox, _)) = (unsafe { LoopSocket::of_event(event) }) else {
+            return;
+        };
+        let mut buffer = [0; 64];
+        while let Ok(received) = wire::receive(inbox.fd(), &mut buffer) {
+            if received.len == 0 {
+                return;
+            }
+            let packet = buffer.get(..received.len).map(Packet::decode);
+            let Some(Ok(Packet::Hello(hello))) = packet else {
+                log::warn(
+                    "a worker of another version of this module said hello; nothing moves to it",
+                );
+                continue;
+            };
+            let is_newer =
+                with(|worker| worker.handover.generation < hello.generation) == Some(true);
+            for socket in received.fds.into_iter().filter(|_| is_newer) {
+                add(
+                    socket,
+                    Role::Successor(Successor {
+                        generation: hello.generation,
+                        unanswered: VecDeque::new(),
+                        heard: 0,
+                        is_done: false,
+                    }),
+                );
+                with(|worker| worker.moving.post());
+            }
+        }
+    });
+}
+
+/// nginx calls it when an older or newer worker has sent something, or is gone.
+unsafe extern "C" fn icomet_on_peer(event: *mut ngx_event_t) {
+    guarded("hand-over", (), || {
+        // SAFETY: nginx passes the read event of the socket that it was set on.
+        let Some((socket, index)) = (unsafe { LoopSocket::of_event(event) }) else {
+            return;
+        };
+        let is_successor = with(|worker| {
+            let peer = worker.handover.peers.get(index)?;
+            Some(matches!(peer.role, Role::Successor(_)))
+        });
+        match is_successor.flatten() {
+            Some(true) => moving::on_answers(socket, index),
+            Some(false) => taking::on_packets(socket, index),
+            None => {}
+        }
+    });
+}
+
+/// The other end is gone, or of no use.
+fn forget(index: u32) -> Option<VecDeque<Moving>> {
+    let peer = with(|worker| worker.handover.peers.remove(index)).flatten()?;
+    if let Some(socket) = peer.socket {
+        socket.close();
+    }
+    match peer.role {
+        Role::Successor(successor) => Some(successor.unanswered),
+        Role::Predecessor => None,
+    }
+}
+
+/// This worker, as packets name it.
+fn named(worker: WorkerId) -> (u16, u32) {
+    (worker.slot, worker.incarnation)
+}

@@ -1,0 +1,333 @@
+//! The newer side of a hand-over: subscribers of an older worker come here.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
+
+use icomet_engine::WorkerId;
+use icomet_handover::{Packet, Passage, Resume};
+use icomet_protocol::callback::Callback;
+use icomet_protocol::frame::Transport;
+use rustc_hash::FxHashMap;
+
+use super::{FRAMES, Handover, PACKETS, forget, wire};
+use crate::config::hub::Hub;
+use crate::config::kept;
+use crate::config::main::MainConf;
+use crate::config::places::Place;
+use crate::endpoint::{self, Side};
+use crate::ffi::connection::Kept;
+use crate::ffi::output::Frame;
+use crate::ffi::passage::{Fresh, Refusal};
+use crate::ffi::socket::LoopSocket;
+use crate::ffi::{cycle, event, log};
+use crate::sink::Sink;
+use crate::worker::channel::LocalChannel;
+use crate::worker::parking::Rest;
+use crate::worker::subscriber::Subscriber;
+use crate::worker::wheel::{Place as WheelPlace, SLOT, tick};
+use crate::worker::{Worker, with};
+
+/// The longest rest of a frame that is taken along, in bytes.
+const LONGEST_REST: u64 = 64 << 20;
+
+/// An older worker has sent something, or is gone.
+pub fn on_packets(socket: LoopSocket, index: u32) {
+    let mut buffer = vec![0; wire::LONGEST];
+    for _ in 0..PACKETS {
+        if !take_one(socket, index, &mut buffer) {
+            return;
+        }
+    }
+    socket.again();
+}
+
+/// This worker ends itself: older ones find that it takes nobody any more, and what they had sent goes
+/// back to them.
+pub fn close() {
+    let predecessors = with(|worker| worker.handover.predecessors()).unwrap_or_default();
+    for (index, socket) in predecessors {
+        if wire::take_no_more(socket.fd()).is_err() {
+            forget(index);
+            continue;
+        }
+        let mut buffer = vec![0; wire::LONGEST];
+        while take_one(socket, index, &mut buffer) {}
+        // It was forgotten at the end of what there was; else it stays until the other is gone.
+    }
+}
+
+/// Takes one packet and answers it; whether there may be another.
+fn take_one(socket: LoopSocket, index: u32, buffer: &mut [u8]) -> bool {
+    let received = match wire::receive(socket.fd(), buffer) {
+        Ok(received) if received.len > 0 => received,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+        _ => {
+            forget(index);
+            return false;
+        }
+    };
+    let answer = if event::exiting() || received.is_cut {
+        Err(Refusal::Full)
+    } else {
+        match buffer.get(..received.len).map(Packet::decode) {
+            Some(Ok(Packet::Passage(passage))) => take(&passage, received.fds),
+            Some(Err(error)) => {
+                log::warn(&format!(
+                    "an older worker's subscriber cannot move here: {error}"
+                ));
+                Err(Refusal::NoPlace)
+            }
+            _ => return true,
+        }
+    };
+    let answer = match answer {
+        Ok(()) => Packet::Taken,
+        Err(refusal) => Packet::Refused {
+            elsewhere: refusal == Refusal::Full,
+        },
+    };
+    let mut bytes = Vec::new();
+    if answer.encode(&mut bytes).is_ok()
+        && let Err(error) = wire::send(socket.fd(), &bytes, &[])
+        // One that was killed needs no answer.
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && error.kind() != io::ErrorKind::ConnectionReset
+    {
+        log::os_error(
+            "cannot answer an older worker, whose clients may have to come anew",
+            &error,
+        );
+    }
+    true
+}
+
+/// Where a subscriber is going to be served.
+struct Destination<'a> {
+    hub: Rc<Hub>,
+    hub_index: usize,
+    places: Vec<&'a Place>,
+    transport: Transport,
+}
+
+fn take(passage: &Passage<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
+    let mut fds = fds.into_iter();
+    // Without a free descriptor nothing came.
+    let connection = fds.next().ok_or(Refusal::Full)?;
+    let main = MainConf::running().ok_or(Refusal::NoPlace)?;
+    let destination = destination(main, passage)?;
+    let rest = rest_of(passage, fds.next())?;
+    let fresh = Fresh::adopt(connection, &passage.socket, passage.origin.listening)?;
+    let place = destination
+        .places
+        .iter()
+        .find(|place| fresh.reaches(place.origin));
+    let Some(place) = place else {
+        fresh.give_up();
+        return Err(Refusal::NoPlace);
+    };
+    let request = &passage.request;
+    let kept = Kept {
+        http_connection: fresh.http_connection(),
+        origin: place.origin,
+        start: request.start,
+        request_length: request.length,
+        header_size: request.header_size as usize,
+        err_status: request.err_status,
+        is_http_10: request.flags.is_http_10,
+        keepalive: request.flags.keepalive,
+        head_sent: request.flags.head_sent,
+        chunked: request.flags.chunked,
+        request_line: request.line,
+        unparsed_uri: request.unparsed_uri,
+        uri: request.uri,
+        args: request.args,
+    };
+    let entered = with(|worker| worker.enter(passage, &destination, &kept, fresh, rest));
+    entered.unwrap_or(Err(Refusal::Full))
+}
+
+/// Finds hub and location in this worker's configuration.
+fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destination<'a>, Refusal> {
+    let Resume {
+        hub,
+        epoch,
+        transport,
+        callback,
+        ..
+    } = &passage.resume;
+    let transport = transport_of(*transport);
+    if callback.is_some_and(|name| Callback::new(name.as_bytes().into()).is_err()) {
+        return Err(Refusal::NoPlace);
+    }
+    let serves = |place: &&Place| {
+        let location = place.location();
+        let endpoint = endpoint::of_path(location, passage.request.uri);
+        location.side() == Some(Side::Front)
+            && location.parks()
+            && location.hub().is_some_and(|found| found.name == *hub)
+            && endpoint.and_then(|endpoint| endpoint.transport()) == Some(transport)
+    };
+    let places: Vec<_> = main
+        .places()
+        .called(passage.origin.location)
+        .iter()
+        .filter(serves)
+        .collect();
+    let hub = places.first().and_then(|place| place.location().hub());
+    let hub = Rc::clone(hub.ok_or(Refusal::NoPlace)?);
+    let hub_index = with(|worker| {
+        let index = worker.hub_index(&hub)?;
+        // Another zone has other channels, whatever they are called.
+        (worker.hubs.get(index)?.zone.epoch() == *epoch).then_some(index)
+    });
+    let hub_index = hub_index.flatten().ok_or(Refusal::NoPlace)?;
+    Ok(Destination {
+        hub,
+        hub_index,
+        places,
+        transport,
+    })
+}
+
+/// What the subscriber has not taken of a frame.
+fn rest_of(passage: &Passage<'_>, file: Option<OwnedFd>) -> Result<Option<Rest>, Refusal> {
+    let Some(from) = passage.resume.rest else {
+        return Ok(None);
+    };
+    let file = file.ok_or(Refusal::Full)?;
+    let frame = with(|worker| worker.handover.frame_of(file));
+    let frame = frame.ok_or(Refusal::Full)?.map_err(|_| Refusal::Full)?;
+    let from = from as usize;
+    if from > frame.len() {
+        return Err(Refusal::NoPlace);
+    }
+    Ok(Some(Rest::new(frame, from)))
+}
+
+impl Handover {
+    /// The variables that are kept of a request, by name.
+    fn names(&mut self) -> &FxHashMap<&'static [u8], u16> {
+        self.names.get_or_insert_with(|| {
+            let kept = kept::variables(cycle::variable_at).into_iter();
+            kept.filter_map(|kept| Some((cycle::variable_at(kept.index)?.0, kept.index)))
+                .collect()
+        })
+    }
+
+    /// The frame in that file; several slow subscribers may have the same.
+    fn frame_of(&mut self, file: OwnedFd) -> io::Result<Frame> {
+        let number = |file: &OwnedFd| {
+            let file = std::fs::File::from(file.try_clone()?);
+            let metadata = file.metadata()?;
+            io::Result::Ok((metadata.dev(), metadata.ino()))
+        };
+        let wanted = number(&file)?;
+        for (known, frame) in &self.frames {
+            if number(known)? == wanted {
+                return Ok(Frame::clone(frame));
+            }
+        }
+        let (file, bytes) = wire::bytes_of(file, LONGEST_REST)?;
+        let frame = Frame::new(bytes);
+        if self.frames.len() == FRAMES {
+            self.frames.pop_front();
+        }
+        self.frames.push_back((file, Frame::clone(&frame)));
+        Ok(frame)
+    }
+}
+
+impl Worker {
+    /// Takes a subscriber into the tables, and over in the zone.
+    fn enter(
+        &mut self,
+        passage: &Passage<'_>,
+        destination: &Destination<'_>,
+        kept: &Kept<'_>,
+        fresh: Fresh,
+        rest: Option<Rest>,
+    ) -> Result<(), Refusal> {
+        let Resume {
+            channel: name,
+            cursor,
+            noop,
+            deadline,
+            idle,
+            callback,
+            worker: (slot, incarnation),
+            ..
+        } = passage.resume;
+        let names = self.handover.names();
+        let variables = passage.variables.iter();
+        let variables =
+            variables.filter_map(|variable| Some((*names.get(variable.name)?, variable.value)));
+        let Some(record) = self.records.write(kept, variables) else {
+            fresh.give_up();
+            return Err(Refusal::NoPlace);
+        };
+        let from = WorkerId { slot, incarnation };
+        let attached = &mut self.hubs[destination.hub_index];
+        let Some(reference) = attached.zone.pass_on(name.as_bytes(), from, self.id) else {
+            self.records.forget(record);
+            fresh.give_up();
+            return Err(Refusal::NoPlace);
+        };
+        let channel = *attached.by_reference.entry(reference).or_insert_with(|| {
+            attached
+                .channels
+                .insert(LocalChannel::new(reference, name, cursor))
+        });
+        let usual = destination.hub.polling_timeout.div_ceil(SLOT) as u32;
+        let idle = idle.map_or(usual, |idle| idle.min(usual));
+        let now = tick(event::now());
+        let (previous, next) = Subscriber::UNLINKED;
+        let index = self.subscribers.next_index();
+        let connection = fresh.settle(index);
+        let record = self.records.insert(connection, record);
+        let index = self.subscribers.insert(Subscriber {
+            sink: Sink::Parked(connection, record),
+            cursor,
+            noop,
+            channel,
+            deadline: deadline.min(now + 1 + idle),
+            idle,
+            previous,
+            next,
+            wheel: WheelPlace::default(),
+            hub: destination.hub_index as u16,
+            transport: destination.transport,
+            chunked: kept.chunked,
+            // It has to catch up.
+            busy: true,
+            parking: false,
+            has_callback: callback.is_some(),
+        });
+        if let Some(callback) = callback {
+            self.callbacks.insert(index, callback.into());
+        }
+        if let Some(local) = self.hubs[destination.hub_index].channels.get_mut(channel) {
+            local.push(&mut self.subscribers, index);
+        }
+        self.wheel.insert(&mut self.subscribers, index);
+        self.keep_ticking();
+        match rest {
+            Some(rest) => {
+                self.rests.insert(index, rest);
+                connection.write_soon();
+            }
+            None => self.resume_later(index),
+        }
+        Ok(())
+    }
+}
+
+fn transport_of(transport: icomet_handover::Transport) -> Transport {
+    match transport {
+        icomet_handover::Transport::LongPoll => Transport::LongPoll,
+        icomet_handover::Transport::Stream => Transport::Stream,
+        icomet_handover::Transport::Sse => Transport::Sse,
+        icomet_handover::Transport::Iframe => Transport::Iframe,
+    }
+}

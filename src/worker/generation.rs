@@ -4,7 +4,8 @@
 //! a generation: it counts on ([`Shared`]) and makes an inbox (a pair of sockets) for each of its workers.
 //! A worker takes the reading end of its own, notes where it stands, and looks for the inboxes of the
 //! older workers that live. A worker that nginx starts anew in place of one that died does the same. The
-//! master keeps the inboxes of the last [`KEPT`] generations; a worker keeps its own end alone.
+//! master keeps the inboxes of generations that have workers, [`KEPT`] at most; a worker keeps its own end
+//! alone.
 //!
 //! Without descriptors for the inboxes, or without a master, nothing can move: a reload ends
 //! subscriptions then, politely.
@@ -19,9 +20,9 @@ use icomet_engine::{Registry, WORKER_SLOTS, WorkerId};
 use super::handover::wire;
 use crate::ffi::shared;
 
-/// Generations whose inboxes the master keeps. One that is older than all of them has had the hello
-/// of a newer generation long ago.
-const KEPT: usize = 8;
+/// Generations whose inboxes the master keeps, at most: descriptors are few in a master. The workers of
+/// one that is older than all of them have had hellos of newer generations.
+const KEPT: usize = 4;
 
 /// Who stands where, for all workers of one master.
 ///
@@ -68,8 +69,27 @@ pub struct Joined {
     pub elders: Vec<OwnedFd>,
 }
 
+impl Shared {
+    /// The generation and number of each worker that lives; not of the calling one.
+    fn living(&self, registry: &Registry, me: Option<WorkerId>) -> Vec<(u32, usize)> {
+        let slots = (0..WORKER_SLOTS as u16).filter(|slot| Some(*slot) != me.map(|me| me.slot));
+        slots
+            .filter_map(|slot| {
+                let entry = &self.workers[usize::from(slot)];
+                let incarnation = entry.incarnation.load(Ordering::Acquire);
+                let stands = (
+                    entry.generation.load(Ordering::Relaxed),
+                    entry.number.load(Ordering::Relaxed) as usize,
+                );
+                let lives = incarnation != 0 && registry.is_alive(WorkerId { slot, incarnation });
+                lives.then_some(stands)
+            })
+            .collect()
+    }
+}
+
 /// Begins a generation of so many workers, in the master.
-pub fn begin(workers: usize) -> io::Result<()> {
+pub fn begin(workers: usize, registry: &Registry) -> io::Result<()> {
     let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let generations = match &mut *generations {
         Some(known) => known,
@@ -88,6 +108,9 @@ pub fn begin(workers: usize) -> io::Result<()> {
         .shared
         .current
         .store(generation, Ordering::Release);
+    let living = generations.shared.living(registry, None);
+    let is_lived = |kept: &Inboxes| living.iter().any(|(lived, _)| *lived == kept.generation);
+    generations.kept.retain(is_lived);
     if generations.kept.len() == KEPT {
         generations.kept.remove(0);
     }
@@ -129,17 +152,7 @@ pub fn join(me: WorkerId, number: usize, registry: &Registry) -> Option<Joined> 
             (number < newest.inboxes.len()).then(|| newest.inboxes.swap_remove(number).1)
         });
     let mut elders = Vec::new();
-    for slot in (0..WORKER_SLOTS as u16).filter(|slot| *slot != me.slot) {
-        let entry = &shared.workers[usize::from(slot)];
-        let incarnation = entry.incarnation.load(Ordering::Acquire);
-        let elder = entry.generation.load(Ordering::Relaxed);
-        if incarnation == 0
-            || elder >= generation
-            || !registry.is_alive(WorkerId { slot, incarnation })
-        {
-            continue;
-        }
-        let number = entry.number.load(Ordering::Relaxed) as usize;
+    for (elder, number) in shared.living(registry, Some(me)) {
         let inboxes = kept.iter().find(|inboxes| inboxes.generation == elder);
         if let Some(inbox) = inboxes.and_then(|inboxes| inboxes.inboxes.get(number)) {
             elders.extend(inbox.0.try_clone());

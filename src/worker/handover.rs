@@ -253,7 +253,14 @@ unsafe extern "C" fn icomet_on_peer(event: *mut ngx_event_t) {
 
 /// The other end is gone, or of no use.
 fn forget(index: u32) -> Option<VecDeque<Moving>> {
-    let peer = with(|worker| worker.handover.peers.remove(index)).flatten()?;
+    let peer = with(|worker| {
+        let peer = worker.handover.peers.remove(index);
+        if worker.handover.peers.is_empty() {
+            worker.handover.frames.clear();
+        }
+        peer
+    });
+    let peer = peer.flatten()?;
     if let Some(socket) = peer.socket {
         socket.close();
     }

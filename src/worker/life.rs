@@ -63,7 +63,12 @@ pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
         }
         // SAFETY: nginx has read the cycle's configuration.
         let workers = unsafe { cycle::workers(cycle) };
-        if let Err(error) = generation::begin(workers) {
+        // A process without a master goes on over a reload.
+        let begun = match doorbell::pool() {
+            Some(pool) if workers > 0 => generation::begin(workers, &pool.registry()),
+            _ => Ok(()),
+        };
+        if let Err(error) = begun {
             log::os_error(
                 "no inboxes for the workers, so that the next reload ends all subscriptions: raise the \
                  limit of open files (ulimit -n)",

@@ -29,8 +29,9 @@ use crate::worker::subscriber::Subscriber;
 use crate::worker::wheel::{Place as WheelPlace, SLOT, tick};
 use crate::worker::{Worker, with};
 
-/// The longest rest of a frame that is taken along, in bytes.
-const LONGEST_REST: u64 = 64 << 20;
+/// The longest frame that is taken along, in bytes: one message of the largest max_message_size there is
+/// (256m), what precedes it in the frame, and their framing.
+const LONGEST_FRAME: u64 = 512 << 20;
 
 /// An older worker has sent something, or is gone.
 pub fn on_packets(socket: LoopSocket, index: u32) {
@@ -229,7 +230,7 @@ impl Handover {
                 return Ok(Frame::clone(frame));
             }
         }
-        let (file, bytes) = wire::bytes_of(file, LONGEST_REST)?;
+        let (file, bytes) = wire::bytes_of(file, LONGEST_FRAME)?;
         let frame = Frame::new(bytes);
         if self.frames.len() == FRAMES {
             self.frames.pop_front();

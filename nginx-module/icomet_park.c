@@ -8,10 +8,28 @@
 #include "icomet_shim.h"
 
 
-/* ngx_http_request_handler() is static in nginx; every request that can be
- * parked has it on its connection's events. */
+/*
+ * ngx_http_request_handler() is static in nginx; every request that can be
+ * parked has it on its connection's events.  A worker that has parked nobody
+ * yet, and gets a parked connection from another, is told it: all workers are
+ * forks of one process, so it has one address in all of them.
+ */
 
 static ngx_event_handler_pt  icomet_request_handler;
+
+
+uintptr_t
+icomet_request_handler_known(void)
+{
+    return (uintptr_t) icomet_request_handler;
+}
+
+
+void
+icomet_request_handler_tell(uintptr_t address)
+{
+    icomet_request_handler = (ngx_event_handler_pt) address;
+}
 
 
 /* Whether a cleanup belongs to somebody else than this request's context. */

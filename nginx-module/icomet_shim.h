@@ -106,6 +106,8 @@ typedef struct {
 #define ICOMET_READ_GONE     2
 #define ICOMET_READ_EXITING  3
 
+uintptr_t icomet_request_handler_known(void);
+void icomet_request_handler_tell(uintptr_t address);
 ngx_uint_t icomet_request_can_park(ngx_http_request_t *r);
 void icomet_request_describe(ngx_http_request_t *r, icomet_kept_t *kept);
 ngx_connection_t *icomet_request_park(ngx_http_request_t *r, void *data,

@@ -166,6 +166,22 @@ pub fn park(request: Request, subscriber: u32) -> Option<Connection> {
     NonNull::new(connection).map(Connection)
 }
 
+/// Where nginx's handler of requests is in this process and all forks of its master; 0: not known.
+pub fn request_handler() -> usize {
+    // SAFETY: reads a variable.
+    unsafe { shim::icomet_request_handler_known() }
+}
+
+/// Tells a process that has parked nobody where nginx's handler of requests is.
+///
+/// # Safety
+///
+/// `address` is what [`request_handler`] said in another fork of the same master.
+pub unsafe fn tell_request_handler(address: usize) {
+    // SAFETY: see the function; it is called only with requests that are made to end.
+    unsafe { shim::icomet_request_handler_tell(address) }
+}
+
 impl Connection {
     /// Wraps a connection that was parked, or made as one.
     pub(super) fn from_ptr(connection: NonNull<ngx_connection_t>) -> Connection {

@@ -10,7 +10,7 @@
 //! Without descriptors for the inboxes, or without a master, nothing can move: a reload ends
 //! subscriptions then, politely.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
@@ -26,12 +26,14 @@ const KEPT: usize = 4;
 
 /// Who stands where, for all workers of one master.
 ///
-/// Concurrency: `current` is written by the master alone; an entry by the worker that holds its slot, and
-/// read by any. Crash: the entry of a worker that died is that of an incarnation that lives no more, which
+/// Concurrency: `current` is written by the master alone; `request_handler` by any worker, always with the
+/// same value; an entry by the worker that holds its slot, and read by any. Crash: the entry of a worker that died is that of an incarnation that lives no more, which
 /// every reader asks the [`Registry`] about.
 #[repr(C)]
 struct Shared {
     current: AtomicU32,
+    /// Where nginx's handler of requests is; 0: nobody has parked a request yet.
+    request_handler: AtomicUsize,
     workers: [Entry; WORKER_SLOTS],
 }
 
@@ -130,6 +132,28 @@ pub fn newest() -> u32 {
     generations
         .as_ref()
         .map_or(0, |known| known.shared.current.load(Ordering::Acquire))
+}
+
+/// Notes for newer workers where nginx's handler of requests is.
+pub fn note_request_handler(address: usize) {
+    let generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = generations.as_ref().filter(|_| address != 0) {
+        known
+            .shared
+            .request_handler
+            .store(address, Ordering::Relaxed);
+    }
+}
+
+/// Where nginx's handler of requests is, if an older worker has noted it.
+pub fn request_handler() -> Option<usize> {
+    let generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let address = generations
+        .as_ref()?
+        .shared
+        .request_handler
+        .load(Ordering::Relaxed);
+    (address != 0).then_some(address)
 }
 
 /// Joins the newest generation as its worker of that number; in a new process.

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::{FRAMES, HUNG, Handover, PACKETS, WINDOW, forget, named, wire};
 use crate::config::main::MainConf;
-use crate::ffi::connection::Kept;
+use crate::ffi::connection::{Kept, request_handler};
 use crate::ffi::guard::guarded;
 use crate::ffi::output::Frame;
 use crate::ffi::request::code;
@@ -315,6 +315,8 @@ impl Handover {
         if self.exodus.is_some() || self.inbox.is_none() || newest <= self.generation {
             return;
         }
+        // Only who has parked somebody knows it, and nobody else has anybody to move.
+        generation::note_request_handler(request_handler());
         let now = event::now();
         self.exodus = Some(Exodus {
             waiting: VecDeque::new(),

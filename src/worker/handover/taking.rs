@@ -17,7 +17,7 @@ use crate::config::kept;
 use crate::config::main::MainConf;
 use crate::config::places::Place;
 use crate::endpoint::{self, Side};
-use crate::ffi::connection::Kept;
+use crate::ffi::connection::{Kept, request_handler, tell_request_handler};
 use crate::ffi::output::Frame;
 use crate::ffi::passage::{Fresh, Refusal};
 use crate::ffi::socket::LoopSocket;
@@ -27,7 +27,7 @@ use crate::worker::channel::LocalChannel;
 use crate::worker::parking::Rest;
 use crate::worker::subscriber::Subscriber;
 use crate::worker::wheel::{Place as WheelPlace, SLOT, tick};
-use crate::worker::{Worker, with};
+use crate::worker::{Worker, generation, with};
 
 /// The longest frame that is taken along, in bytes: one message of the largest max_message_size there is
 /// (256m), what precedes it in the frame, and their framing.
@@ -118,6 +118,11 @@ fn take(passage: &Passage<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
     let connection = fds.next().ok_or(Refusal::Full)?;
     let main = MainConf::running().ok_or(Refusal::NoPlace)?;
     let destination = destination(main, passage)?;
+    if request_handler() == 0 {
+        let address = generation::request_handler().ok_or(Refusal::Full)?;
+        // SAFETY: an older worker, which is a fork of the same master, has noted it.
+        unsafe { tell_request_handler(address) };
+    }
     let rest = rest_of(passage, fds.next())?;
     let fresh = Fresh::adopt(connection, &passage.socket, passage.origin.listening)?;
     let place = destination

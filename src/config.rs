@@ -7,5 +7,6 @@ pub mod hub_block;
 pub mod kept;
 pub mod location;
 pub mod main;
+pub mod state_file;
 pub mod variables;
 pub mod zone;

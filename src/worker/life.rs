@@ -21,11 +21,14 @@ use super::{Worker, doorbell, fanout, housekeeping, idle, install, parking, unin
 use crate::config::main::MainConf;
 use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
+use crate::ffi::log::CycleLog;
 use crate::ffi::request::code;
 use crate::ffi::{log, shim};
+use crate::state;
 use icomet_tables::Slab;
 
-fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
+/// The main configuration of a cycle.
+pub fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
     // SAFETY: nginx passes the cycle that is being started, whose main configuration we created; it
     // outlives the process's work with it.
     unsafe {
@@ -49,13 +52,15 @@ pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
         if testing || main_conf(cycle).is_none_or(|main| main.hubs().is_empty()) {
             return code::OK;
         }
-        match doorbell::create() {
-            Ok(()) => code::OK,
-            Err(text) => {
-                log::alert(&text);
-                code::ERROR
-            }
+        if let Err(text) = doorbell::create() {
+            log::alert(&text);
+            return code::ERROR;
         }
+        if let Some(main) = main_conf(cycle) {
+            // SAFETY: nginx passes the cycle.
+            state::load(main, unsafe { CycleLog::of(cycle) });
+        }
+        code::OK
     })
 }
 
@@ -69,7 +74,10 @@ pub unsafe extern "C" fn icomet_init_process(cycle: *mut ngx_cycle_t) -> ngx_int
     guarded("init process", code::ERROR, || {
         // SAFETY: a plain variable of nginx.
         let process = unsafe { ngx_process } as u32;
-        if process != NGX_PROCESS_WORKER && process != NGX_PROCESS_SINGLE {
+        let works = process == NGX_PROCESS_WORKER || process == NGX_PROCESS_SINGLE;
+        // Before anybody is served, and before this process has done anything else.
+        state::in_use(works, process == NGX_PROCESS_SINGLE);
+        if !works {
             return code::OK;
         }
         let Some(main) = main_conf(cycle).filter(|main| !main.hubs().is_empty()) else {

@@ -1,0 +1,271 @@
+//! What a hub's channels do while nginx is away: they wait in its state file.
+//!
+//! Life cycle, of which `icomet-state` says more:
+//!
+//! * `init_module` of the master, which nginx calls when a new configuration was read, its zones are
+//!   made and its sockets listen ([`load`]): the file is locked, and a zone that is new is filled from
+//!   it. A reload whose zones go on reads nothing; `nginx -t` does not come here.
+//! * `init_process` ([`in_use`]): a worker marks the files that it inherited, before it serves, so that
+//!   no later start reads them; all processes but the master let go of them.
+//! * `exit_master`, when no worker lives any more: the zones are written.
+//!
+//! A binary upgrade (USR2) starts a second master whose zones are its own. It finds the files locked,
+//! and begins empty; the first one, when it exits, leaves the files to it.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use icomet_state::{AcquireError, Clocks, LoadError, Loaded, ReadError, StateFile};
+use nginx_sys::{ngx_cycle_t, ngx_new_binary};
+
+use crate::config::hub::Hub;
+use crate::config::main::MainConf;
+use crate::ffi::event;
+use crate::ffi::guard::guarded;
+use crate::ffi::log::{self, CycleLog, Level};
+use crate::worker::life::main_conf;
+use crate::worker::with;
+
+/// How long a start waits for an nginx that is about to exit and has its file still.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+thread_local! {
+    /// The files that this process holds.
+    static HELD: RefCell<Vec<StateFile>> = const { RefCell::new(Vec::new()) };
+
+    /// A configuration has begun in this process.
+    static LOADED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Takes the files of a configuration that begins, lets others go, and fills the zones that are new.
+pub fn load(main: &MainConf, log: CycleLog) {
+    // A reload must not keep a master that serves from its signals.
+    let is_start = !LOADED.replace(true);
+    let mut before = HELD.take();
+    let mut held = Vec::new();
+    for hub in main.hubs() {
+        let Some(path) = &hub.state_file else {
+            continue;
+        };
+        let is_new = hub.zone_is_new.get();
+        if let Some(at) = before.iter().position(|file| file.path() == path) {
+            // This nginx marked it as used long ago; a zone that is new on a reload starts empty.
+            held.push(before.swap_remove(at));
+            continue;
+        }
+        let patience = if is_start { PATIENCE } else { Duration::ZERO };
+        if let Some(mut file) = acquire(&hub, path, patience, log) {
+            if is_new {
+                fill(&hub, &mut file, log);
+            }
+            // Without worker processes a reload begins no process that would.
+            if with(|_| ()).is_some() {
+                mark(&file);
+            }
+            held.push(file);
+        }
+    }
+    HELD.set(held);
+}
+
+/// This process begins to work on what the files held (or does not, and has no use for them).
+pub fn in_use(works: bool, keep: bool) {
+    let held = HELD.take();
+    if works {
+        held.iter().for_each(mark);
+    }
+    if keep {
+        HELD.set(held);
+    }
+}
+
+fn mark(file: &StateFile) {
+    if let Err(error) = file.mark_used() {
+        log::alert(&format!(
+            "state file \"{}\" cannot be marked as used: {error}; should nginx be killed, remove it \
+             before the next start, which would take it for new",
+            file.path().display()
+        ));
+    }
+}
+
+fn acquire(hub: &Hub, path: &Path, patience: Duration, log: CycleLog) -> Option<StateFile> {
+    let mut taken = StateFile::acquire(path, Duration::ZERO);
+    // nginx passes its sockets to a new binary in this variable.
+    let is_upgrade = std::env::var_os("NGINX").is_some();
+    if matches!(taken, Err(AcquireError::Held)) && !is_upgrade && !patience.is_zero() {
+        log.write(
+            Level::Notice,
+            &format!(
+                "hub \"{}\": another nginx holds state file \"{}\"; waiting until it has exited",
+                hub.name,
+                path.display()
+            ),
+        );
+        taken = StateFile::acquire(path, patience);
+    }
+    let error = match taken {
+        Ok(file) => return Some(file),
+        Err(error) => error,
+    };
+    let text = if is_upgrade && matches!(error, AcquireError::Held) {
+        "the old binary still serves its channels, which end with it; restart nginx instead of \
+         upgrading it to keep them"
+            .to_owned()
+    } else {
+        format!("{error}; it is neither read nor written unless it can be had at the exit")
+    };
+    let (name, path) = (&hub.name, path.display());
+    log.write(
+        Level::Error,
+        &format!("hub \"{name}\" starts empty without its state file \"{path}\": {text}"),
+    );
+    None
+}
+
+fn fill(hub: &Hub, file: &mut StateFile, log: CycleLog) {
+    let Some(zone) = hub.zone.get() else { return };
+    let begun = Instant::now();
+    let (name, path) = (&hub.name, file.path().to_owned());
+    let path = path.display();
+    match file.load(&zone, &hub.limits, Clocks::now(event::now())) {
+        Ok(None) => {}
+        Ok(Some(loaded)) => {
+            let restored = &loaded.restored;
+            log.write(
+                Level::Notice,
+                &format!(
+                    "hub \"{name}\": {} channels and {} messages were read from \"{path}\", written \
+                     {} s ago, in {} ms",
+                    restored.channels,
+                    restored.messages,
+                    loaded.age / 1000,
+                    begun.elapsed().as_millis()
+                ),
+            );
+            if !restored.is_whole() {
+                log.write(Level::Warn, &left_out(hub, &path.to_string(), &loaded));
+            }
+        }
+        Err(LoadError::Read(ReadError::Used)) => log.write(
+            Level::Warn,
+            &format!(
+                "hub \"{name}\" starts empty: state file \"{path}\" was read before and not written \
+                 since; the nginx that had it was killed, or gave it up on a reload"
+            ),
+        ),
+        Err(error) => {
+            let done = match file.set_aside() {
+                Ok(aside) => format!("it is kept as \"{}\"", aside.display()),
+                Err(error) => {
+                    format!("it could not be kept aside ({error}) and is overwritten at the exit")
+                }
+            };
+            log.write(
+                Level::Error,
+                &format!("hub \"{name}\" starts without state file \"{path}\": {error}; {done}"),
+            );
+        }
+    }
+}
+
+/// What the operator is told of a zone that did not take all.
+fn left_out(hub: &Hub, path: &str, loaded: &Loaded) -> String {
+    let restored = &loaded.restored;
+    let reasons = [
+        (restored.channels_over_limit, "channels beyond max_channels"),
+        (
+            restored.channels_without_memory,
+            "channels that the zone has no room for",
+        ),
+        (
+            restored.messages_of_no_channel,
+            "messages of these channels",
+        ),
+        (
+            restored.messages_over_limit,
+            "messages beyond channel_buffer_size",
+        ),
+        (
+            restored.messages_without_memory,
+            "messages that the zone has no room for",
+        ),
+    ];
+    let reasons: Vec<_> = reasons
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    format!(
+        "hub \"{}\": not everything in \"{path}\" was taken, and the rest is lost: {}; each channel \
+         has its newest messages, and who waited for others is told",
+        hub.name,
+        reasons.join(", ")
+    )
+}
+
+/// Writes the zones. No worker lives any more, so all that was acknowledged is in them.
+///
+/// # Safety
+///
+/// Called by nginx when the master process, or the single one, exits in order.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_exit_master(cycle: *mut ngx_cycle_t) {
+    guarded("exit master", (), || {
+        let Some(main) = main_conf(cycle) else {
+            return;
+        };
+        // SAFETY: nginx passes the cycle.
+        let log = unsafe { CycleLog::of(cycle) };
+        let mut held = HELD.take();
+        for hub in main.hubs() {
+            if let Some(path) = &hub.state_file {
+                let at = held.iter().position(|file| file.path() == path);
+                keep(&hub, path, at.map(|at| held.swap_remove(at)), log);
+            }
+        }
+    });
+}
+
+fn keep(hub: &Hub, path: &Path, held: Option<StateFile>, log: CycleLog) {
+    let Some(zone) = hub.zone.get() else { return };
+    let (name, shown) = (&hub.name, path.display());
+    // SAFETY: a plain variable that nginx sets and clears in the master.
+    if unsafe { ngx_new_binary } != 0 {
+        let stats = zone.stats();
+        log.write(
+            Level::Warn,
+            &format!(
+                "hub \"{name}\": state file \"{shown}\" is left to the new binary, which serves \
+                 already; {} channels and {} messages end here",
+                stats.channels, stats.messages
+            ),
+        );
+        return;
+    }
+    let begun = Instant::now();
+    let saved = held
+        .map_or_else(|| StateFile::acquire(path, Duration::ZERO), Ok)
+        .and_then(|file| Ok(file.save(&zone, Clocks::now(event::now()))?));
+    match saved {
+        Ok(saved) => log.write(
+            Level::Notice,
+            &format!(
+                "hub \"{name}\": {} channels and {} messages were written to \"{shown}\", {} bytes \
+                 in {} ms",
+                saved.channels,
+                saved.messages,
+                saved.bytes,
+                begun.elapsed().as_millis()
+            ),
+        ),
+        Err(error) => log.write(
+            Level::Error,
+            &format!(
+                "hub \"{name}\": state file \"{shown}\" was not written: {error}; its channels and \
+                 messages are lost"
+            ),
+        ),
+    }
+}

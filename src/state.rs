@@ -9,8 +9,8 @@
 //!   no later start reads them; all processes but the master let go of them.
 //! * `exit_master`, when no worker lives any more: the zones are written.
 //!
-//! A binary upgrade (USR2) starts a second master whose zones are its own. It finds the files locked,
-//! and begins empty; the first one, when it exits, leaves the files to it.
+//! A binary upgrade (USR2) starts a second master whose zones are its own, so the channels of the first
+//! would end with it. With a state file the second one refuses to start, and the first goes on.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -39,7 +39,8 @@ thread_local! {
 }
 
 /// Takes the files of a configuration that begins, lets others go, and fills the zones that are new.
-pub fn load(main: &MainConf, log: CycleLog) {
+/// `Err` says why nginx must not start.
+pub fn load(main: &MainConf, log: CycleLog) -> Result<(), String> {
     // A reload must not keep a master that serves from its signals.
     let is_start = !LOADED.replace(true);
     let mut before = HELD.take();
@@ -55,7 +56,7 @@ pub fn load(main: &MainConf, log: CycleLog) {
             continue;
         }
         let patience = if is_start { PATIENCE } else { Duration::ZERO };
-        if let Some(mut file) = acquire(&hub, path, patience, log) {
+        if let Some(mut file) = acquire(&hub, path, patience, log)? {
             if is_new {
                 fill(&hub, &mut file, log);
             }
@@ -67,6 +68,7 @@ pub fn load(main: &MainConf, log: CycleLog) {
         }
     }
     HELD.set(held);
+    Ok(())
 }
 
 /// This process begins to work on what the files held (or does not, and has no use for them).
@@ -90,38 +92,46 @@ fn mark(file: &StateFile) {
     }
 }
 
-fn acquire(hub: &Hub, path: &Path, patience: Duration, log: CycleLog) -> Option<StateFile> {
+/// Takes a hub's file; without it the hub is to begin empty. `Err`: nginx must not start.
+fn acquire(
+    hub: &Hub,
+    path: &Path,
+    patience: Duration,
+    log: CycleLog,
+) -> Result<Option<StateFile>, String> {
+    let (name, shown) = (&hub.name, path.display());
     let mut taken = StateFile::acquire(path, Duration::ZERO);
-    // nginx passes its sockets to a new binary in this variable.
-    let is_upgrade = std::env::var_os("NGINX").is_some();
-    if matches!(taken, Err(AcquireError::Held)) && !is_upgrade && !patience.is_zero() {
+    if matches!(taken, Err(AcquireError::Held)) && !patience.is_zero() {
+        // In this variable nginx passes its sockets to a new binary.
+        if std::env::var_os("NGINX").is_some() {
+            return Err(format!(
+                "a binary upgrade would lose the channels of hub \"{name}\": the running nginx \
+                 holds its state file \"{shown}\", and goes on; restart nginx instead, which loses \
+                 nothing"
+            ));
+        }
         log.write(
             Level::Notice,
             &format!(
-                "hub \"{}\": another nginx holds state file \"{}\"; waiting until it has exited",
-                hub.name,
-                path.display()
+                "hub \"{name}\": another nginx holds state file \"{shown}\"; waiting until it has \
+                 exited"
             ),
         );
         taken = StateFile::acquire(path, patience);
     }
-    let error = match taken {
-        Ok(file) => return Some(file),
-        Err(error) => error,
-    };
-    let text = if is_upgrade && matches!(error, AcquireError::Held) {
-        "the old binary still serves its channels, which end with it; restart nginx instead of \
-         upgrading it to keep them"
-            .to_owned()
-    } else {
-        format!("{error}; it is neither read nor written unless it can be had at the exit")
-    };
-    let (name, path) = (&hub.name, path.display());
-    log.write(
-        Level::Error,
-        &format!("hub \"{name}\" starts empty without its state file \"{path}\": {text}"),
-    );
-    None
+    match taken {
+        Ok(file) => Ok(Some(file)),
+        Err(error) => {
+            log.write(
+                Level::Error,
+                &format!(
+                    "state file \"{shown}\" of hub \"{name}\" cannot be had: {error}; it is not \
+                     read, and only written at the exit if it can be had then"
+                ),
+            );
+            Ok(None)
+        }
+    }
 }
 
 fn fill(hub: &Hub, file: &mut StateFile, log: CycleLog) {
@@ -237,7 +247,7 @@ fn keep(hub: &Hub, path: &Path, held: Option<StateFile>, log: CycleLog) {
         log.write(
             Level::Warn,
             &format!(
-                "hub \"{name}\": state file \"{shown}\" is left to the new binary, which serves \
+                "hub \"{name}\": state file \"{shown}\" is not written, because the new binary serves \
                  already; {} channels and {} messages end here",
                 stats.channels, stats.messages
             ),

@@ -4,8 +4,8 @@ use core::cell::Cell;
 use core::ptr::addr_of;
 
 use nginx_sys::{
-    NGX_LOG_ALERT, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN, ngx_cycle, ngx_cycle_t,
-    ngx_log_t,
+    NGX_LOG_ALERT, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
+    ngx_cycle, ngx_cycle_t, ngx_log_t,
 };
 
 use super::shim;
@@ -29,6 +29,8 @@ unsafe fn write_to(log: *mut ngx_log_t, level: u32, err: i32, text: &str) {
 /// How grave a line of a [`CycleLog`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// nginx cannot go on.
+    Emerg,
     /// As [`error`].
     Error,
     /// As [`warn`].
@@ -53,6 +55,7 @@ impl CycleLog {
     /// Writes a line.
     pub fn write(self, level: Level, text: &str) {
         let level = match level {
+            Level::Emerg => NGX_LOG_EMERG,
             Level::Error => NGX_LOG_ERR,
             Level::Warn => NGX_LOG_WARN,
             Level::Notice => NGX_LOG_NOTICE,

@@ -21,7 +21,7 @@ use super::{Worker, doorbell, fanout, housekeeping, idle, install, parking, unin
 use crate::config::main::MainConf;
 use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
-use crate::ffi::log::CycleLog;
+use crate::ffi::log::{CycleLog, Level};
 use crate::ffi::request::code;
 use crate::ffi::{log, shim};
 use crate::state;
@@ -58,7 +58,11 @@ pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
         }
         if let Some(main) = main_conf(cycle) {
             // SAFETY: nginx passes the cycle.
-            state::load(main, unsafe { CycleLog::of(cycle) });
+            let log = unsafe { CycleLog::of(cycle) };
+            if let Err(text) = state::load(main, log) {
+                log.write(Level::Emerg, &text);
+                return code::ERROR;
+            }
         }
         code::OK
     })

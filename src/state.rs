@@ -58,7 +58,19 @@ pub fn load(main: &MainConf, log: CycleLog) -> Result<(), String> {
         let patience = if is_start { PATIENCE } else { Duration::ZERO };
         if let Some(mut file) = acquire(&hub, path, patience, log)? {
             if is_new {
-                fill(&hub, &mut file, log);
+                if !fill(&hub, &mut file, log) {
+                    continue;
+                }
+            } else if !file.is_used() {
+                log.write(
+                    Level::Warn,
+                    &format!(
+                        "hub \"{}\": state file \"{}\" is not read, because the hub has served \
+                         already; it is replaced at the exit",
+                        hub.name,
+                        path.display()
+                    ),
+                );
             }
             // Without worker processes a reload begins no process that would.
             if with(|_| ()).is_some() {
@@ -134,8 +146,11 @@ fn acquire(
     }
 }
 
-fn fill(hub: &Hub, file: &mut StateFile, log: CycleLog) {
-    let Some(zone) = hub.zone.get() else { return };
+/// Fills a hub's zone; whether the file is ours from now on.
+fn fill(hub: &Hub, file: &mut StateFile, log: CycleLog) -> bool {
+    let Some(zone) = hub.zone.get() else {
+        return false;
+    };
     let begun = Instant::now();
     let (name, path) = (&hub.name, file.path().to_owned());
     let path = path.display();
@@ -166,18 +181,22 @@ fn fill(hub: &Hub, file: &mut StateFile, log: CycleLog) {
             ),
         ),
         Err(error) => {
-            let done = match file.set_aside() {
+            let aside = file.set_aside();
+            let done = match &aside {
                 Ok(aside) => format!("it is kept as \"{}\"", aside.display()),
-                Err(error) => {
-                    format!("it could not be kept aside ({error}) and is overwritten at the exit")
-                }
+                Err(error) => format!(
+                    "it stays as it is, because it could not be kept aside ({error}), and nothing is \
+                     written at the exit"
+                ),
             };
             log.write(
                 Level::Error,
                 &format!("hub \"{name}\" starts without state file \"{path}\": {error}; {done}"),
             );
+            return aside.is_ok();
         }
     }
+    true
 }
 
 /// What the operator is told of a zone that did not take all.
@@ -238,6 +257,16 @@ pub unsafe extern "C" fn icomet_exit_master(cycle: *mut ngx_cycle_t) {
     });
 }
 
+/// Takes a file that could not be had at the start, if there is nothing of somebody else's in it.
+fn acquire_late(path: &Path) -> Result<StateFile, String> {
+    let file = StateFile::acquire(path, Duration::ZERO).map_err(|error| error.to_string())?;
+    if file.is_used() {
+        Ok(file)
+    } else {
+        Err("the file that is there is not of this nginx".to_owned())
+    }
+}
+
 fn keep(hub: &Hub, path: &Path, held: Option<StateFile>, log: CycleLog) {
     let Some(zone) = hub.zone.get() else { return };
     let (name, shown) = (&hub.name, path.display());
@@ -255,9 +284,11 @@ fn keep(hub: &Hub, path: &Path, held: Option<StateFile>, log: CycleLog) {
         return;
     }
     let begun = Instant::now();
-    let saved = held
-        .map_or_else(|| StateFile::acquire(path, Duration::ZERO), Ok)
-        .and_then(|file| Ok(file.save(&zone, Clocks::now(event::now()))?));
+    let file = held.map_or_else(|| acquire_late(path), Ok);
+    let saved = file.and_then(|file| {
+        let saved = file.save(&zone, Clocks::now(event::now()));
+        saved.map_err(|error| error.to_string())
+    });
     match saved {
         Ok(saved) => log.write(
             Level::Notice,

@@ -241,7 +241,52 @@ same(-f Test::Nginx::Util::server_root() . '/logs/relative.state' ? 1 : 0, 1, 't
 
 
 
-=== TEST 12: the directory is not there
+=== TEST 12: a file that can neither be read nor kept aside stays as it is
+--- hub: state_file $TEST_NGINX_STATE_DIR/12.state;
+--- play
+my $file = state_dir() . '/12.state';
+stop('QUIT');
+spew($file, 'precious');
+spew("$file.damaged" . ($_ ? ".$_" : ''), $_) for 0 .. 99;
+start();
+push_ok('c', 'x');
+restart('QUIT');
+same(slurp($file), 'precious', 'as it was');
+same(slurp("$file.damaged.$_"), $_, 'and so are those from before') for 1, 99;
+# Out of the way, it is as if there had been none.
+unlink $file;
+restart('QUIT');
+push_ok('c', 'kept');
+restart('QUIT');
+same(get('/icomet/sub?cname=c&seq=1'), '[' . data('c', 1, 'kept') . "]\n", 'messages');
+--- error_log eval
+[qr/\[error\] .*12\.state": it is no state file of icomet; it stays as it is, because it could not be kept aside \(100 damaged files are kept already: remove some\), and nothing is written at the exit/,
+qr/\[error\] .*hub "main": state file "\S+12\.state" was not written: the file that is there is not of this nginx; its channels and messages are lost/]
+
+
+
+=== TEST 13: a file that is there already when a reload names it
+--- hub: channel_buffer_size 5;
+--- play
+my $file = state_dir() . '/13.state';
+my $good = rewrite_config(sub { s/channel_buffer_size 5;/channel_buffer_size 5; state_file $file;/ });
+reload();
+push_ok('c', 'old');
+stop('QUIT');
+my $named = rewrite_config(sub { $_ = $good });
+start();
+push_ok('c', 'new');
+rewrite_config(sub { $_ = $named });
+reload();
+same(get('/icomet/sub?cname=c&seq=1'), '[' . data('c', 1, 'new') . "]\n", 'what the zone had stays');
+restart('QUIT');
+same(get('/icomet/sub?cname=c&seq=1'), '[' . data('c', 1, 'new') . "]\n", 'and is what the file has');
+--- error_log eval
+qr/\[warn\] .*hub "main": state file "\S+13\.state" is not read, because the hub has served already/
+
+
+
+=== TEST 14: the directory is not there
 --- hub: state_file /nonexistent/main.state;
 --- must_die
 --- error_log eval
@@ -249,7 +294,7 @@ same(-f Test::Nginx::Util::server_root() . '/logs/relative.state' ? 1 : 0, 1, 't
 
 
 
-=== TEST 13: a directory
+=== TEST 15: a directory
 --- hub: state_file /tmp/;
 --- must_die
 --- error_log eval
@@ -257,7 +302,7 @@ same(-f Test::Nginx::Util::server_root() . '/logs/relative.state' ? 1 : 0, 1, 't
 
 
 
-=== TEST 14: something that is no file
+=== TEST 16: something that is no file
 --- hub: state_file /dev/null;
 --- must_die
 --- error_log eval
@@ -265,7 +310,7 @@ same(-f Test::Nginx::Util::server_root() . '/logs/relative.state' ? 1 : 0, 1, 't
 
 
 
-=== TEST 15: twice
+=== TEST 17: twice
 --- hub: state_file /tmp/a.state; state_file /tmp/b.state;
 --- must_die
 --- error_log eval
@@ -273,19 +318,19 @@ same(-f Test::Nginx::Util::server_root() . '/logs/relative.state' ? 1 : 0, 1, 't
 
 
 
-=== TEST 16: one file for two hubs, by two names
+=== TEST 18: one file for two hubs, by two names
 --- http_config
-    icomet_hub one { state_file $TEST_NGINX_STATE_DIR/16.state; }
-    icomet_hub two { state_file $TEST_NGINX_STATE_DIR/.//16.state; }
+    icomet_hub one { state_file $TEST_NGINX_STATE_DIR/18.state; }
+    icomet_hub two { state_file $TEST_NGINX_STATE_DIR/.//18.state; }
 --- config
     location /icomet/ { icomet_sub one; }
 --- must_die
 --- error_log eval
-[qr{\[emerg\] .*state_file "\S+16\.state" of hub "two" is that of hub "one" in \S*nginx\.conf:\d+ already: each hub needs a file of its own in \S*nginx\.conf:\d+}]
+[qr{\[emerg\] .*state_file "\S+18\.state" of hub "two" is that of hub "one" in \S*nginx\.conf:\d+ already: each hub needs a file of its own in \S*nginx\.conf:\d+}]
 
 
 
-=== TEST 17: no value
+=== TEST 19: no value
 --- hub: state_file;
 --- must_die
 --- error_log eval

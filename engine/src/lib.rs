@@ -65,7 +65,7 @@ pub use publish::{ChannelInfo, PublishError, Published, Signed};
 pub use reading::{Authority, Lost, Reading, Request, Stay, SubscribeError, Subscription, Window};
 pub use registry::{Registry, RegistryError, WORKER_SLOTS, WorkerId};
 pub use restore::{Restore, Restored};
-pub use snapshot::{Snapshot, StoredChannel, StoredContent, StoredMessage};
+pub use snapshot::{Identity, Snapshot, StoredChannel, StoredContent, StoredMessage};
 pub use stats::{ScanCursor, ZoneStats};
 pub use verify::VerifyReport;
 pub use wake::WakeSet;

@@ -14,7 +14,7 @@ use crate::channel::{Channel, SIGNED};
 use crate::limits::Limits;
 use crate::message::{HEAD, Kind};
 use crate::shard::Guard;
-use crate::snapshot::{StoredChannel, StoredContent, StoredMessage};
+use crate::snapshot::{Identity, StoredChannel, StoredContent, StoredMessage};
 use crate::wake::WakeSet;
 use crate::zone::Zone;
 
@@ -69,31 +69,27 @@ struct Entry {
 
 /// A zone that is being filled. [`Restore::finish`] gives it the epoch of the other zone; without it
 /// the zone keeps its own, so that clients are told that messages are lost.
+///
+/// A channel that is made later may have the name of one that was left out, or that an earlier restore
+/// has left out. It begins beyond that one's seqs, so that its old readers are told of their loss.
 pub struct Restore<'z> {
     zone: &'z Zone,
     limits: Limits,
-    epoch: u64,
-    /// The largest seq of a channel that was left out.
-    floor: u64,
+    /// Its `seq_floor` grows with each channel that is left out.
+    identity: Identity,
     bodies: Vec<Option<Ref<Body>>>,
     channels: Vec<Entry>,
     restored: Restored,
 }
 
 impl Zone {
-    /// Begins to fill a zone that holds no channel and that no other process has seen, with what a
-    /// zone of that epoch and key held. `None`: it holds channels.
-    pub fn restore(
-        &self,
-        epoch: u64,
-        key: [u8; 16],
-        limits: &Limits,
-        now: u64,
-    ) -> Option<Restore<'_>> {
+    /// Begins to fill a zone that holds no channel and that no other process has seen, with what
+    /// another zone held. `None`: it holds channels.
+    pub fn restore(&self, identity: Identity, limits: &Limits, now: u64) -> Option<Restore<'_>> {
         if self.channels() > 0 {
             return None;
         }
-        self.set_key(key);
+        self.set_key(identity.key);
         for index in 0..self.shard_count() {
             // Or each channel would be looked at when the wheel is turned first.
             self.shard(index).wheel_time.set(now / 1000);
@@ -101,8 +97,7 @@ impl Zone {
         Some(Restore {
             zone: self,
             limits: *limits,
-            epoch,
-            floor: 0,
+            identity,
             bodies: Vec::new(),
             channels: Vec::new(),
             restored: Restored::default(),
@@ -139,7 +134,8 @@ impl Restore<'_> {
             place
         };
         if place.is_none() {
-            self.floor = self.floor.max(channel.next.saturating_sub(1));
+            let floor = &mut self.identity.seq_floor;
+            *floor = (*floor).max(channel.next.saturating_sub(1));
         }
         let limit = self.limits.channel_buffer_size.max(1);
         self.channels.push(Entry {
@@ -199,10 +195,9 @@ impl Restore<'_> {
 
     /// Ends it: what was told is all that the other zone held.
     pub fn finish(self) -> Restored {
-        self.zone.set_epoch(self.epoch);
-        // A later channel may have the name of one that is left out. It begins beyond that one's seqs,
-        // so that its old readers are told that they have lost something.
-        self.zone.header().seq_floor.set(self.floor);
+        self.zone.set_epoch(self.identity.epoch);
+        let floor = self.identity.seq_floor.min(u64::MAX / 2);
+        self.zone.header().seq_floor.set(floor);
         self.restored
     }
 }

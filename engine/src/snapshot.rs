@@ -14,6 +14,18 @@ use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
 
+/// What makes a zone's seqs go on in another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The zone's epoch.
+    pub epoch: u64,
+    /// The key of its hash: with it a zone of the same size puts the same things into the same shards,
+    /// so that they fit.
+    pub key: [u8; 16],
+    /// No channel that is made later begins with a seq as low as this ([`crate::Restore`]).
+    pub seq_floor: u64,
+}
+
 /// A channel, without its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredChannel<'a> {
@@ -84,19 +96,17 @@ impl Zone {
 }
 
 impl Snapshot<'_> {
-    /// The zone's epoch.
-    pub fn epoch(&self) -> u64 {
-        self.zone.epoch()
-    }
-
-    /// The key of the zone's hash: with it a zone of the same size puts the same things into the same
-    /// shards, so that they fit.
-    pub fn key(&self) -> [u8; 16] {
+    /// What makes its seqs go on in another zone.
+    pub fn identity(&self) -> Identity {
         let (low, high) = self.zone.key();
         let mut key = [0; 16];
         key[..8].copy_from_slice(&low.to_le_bytes());
         key[8..].copy_from_slice(&high.to_le_bytes());
-        key
+        Identity {
+            epoch: self.zone.epoch(),
+            key,
+            seq_floor: self.zone.header().seq_floor.get(),
+        }
     }
 
     /// The bodies of broadcasts, in the order of their numbers; some may be in no channel any more.

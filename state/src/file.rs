@@ -10,7 +10,7 @@ use std::{fmt, fs, thread};
 
 use icomet_engine::{Limits, Zone};
 
-use crate::format::{STATUS_AT, USED, header};
+use crate::format::{HEADER, STATUS_AT, USED, header};
 use crate::load::{LoadError, Loaded, load};
 use crate::save::{Clocks, Saved, save};
 
@@ -128,6 +128,13 @@ impl StateFile {
         }
         self.file.write_all_at(&USED, STATUS_AT)?;
         self.file.sync_data()
+    }
+
+    /// Whether nothing is lost that somebody has yet to read when another file takes its place.
+    pub fn is_used(&self) -> bool {
+        let mut found = [0; HEADER];
+        let read = self.file.read_exact_at(&mut found, 0);
+        read.is_ok() && found == header(USED)
     }
 
     /// Gives the file another name beside its own, of which there is none, and takes a new one for

@@ -85,6 +85,8 @@ pub struct Begin {
     pub epoch: u64,
     /// The key of the zone's hash.
     pub key: [u8; 16],
+    /// The largest seq of channels that an earlier restart had to leave out.
+    pub seq_floor: u64,
     /// When it was written, in milliseconds since 1970.
     pub written: u64,
 }

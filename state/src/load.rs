@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io::{Read, Seek};
 
-use icomet_engine::{Limits, Restore, Restored, StoredChannel, StoredContent, StoredMessage, Zone};
+use icomet_engine::{
+    Identity, Limits, Restore, Restored, StoredChannel, StoredContent, StoredMessage, Zone,
+};
 
 use crate::format::{Begin, Channel};
 use crate::read::{Nothing, ReadError, Sink, Summary, read};
@@ -64,8 +66,14 @@ pub fn load(
         .seek(std::io::SeekFrom::Start(start))
         .map_err(ReadError::Io)?;
     let age = clocks.wall.saturating_sub(summary.begin.written);
+    let begin = &summary.begin;
+    let identity = Identity {
+        epoch: begin.epoch,
+        key: begin.key,
+        seq_floor: begin.seq_floor,
+    };
     let restore = zone
-        .restore(summary.begin.epoch, summary.begin.key, limits, clocks.zone)
+        .restore(identity, limits, clocks.zone)
         .ok_or(LoadError::ZoneInUse)?;
     let mut filling = Filling {
         restore,

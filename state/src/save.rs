@@ -42,10 +42,12 @@ pub struct Saved {
 /// Writes what a zone holds; nobody can use the zone meanwhile.
 pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Saved)> {
     let snapshot = zone.snapshot();
+    let identity = snapshot.identity();
     let mut writer = Writer::new(out)?;
     writer.put(&Record::Begin(Begin {
-        epoch: snapshot.epoch(),
-        key: snapshot.key(),
+        epoch: identity.epoch,
+        key: identity.key,
+        seq_floor: identity.seq_floor,
         written: clocks.wall,
     }))?;
     let age = |time: u64| clocks.zone.saturating_sub(time);

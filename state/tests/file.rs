@@ -47,6 +47,7 @@ fn what_one_saves_the_next_one_loads_and_nobody_again() {
     first.publish("c", "hello");
     let saved = file.save(&first.zone, clocks()).unwrap();
     assert_eq!((saved.channels, saved.messages), (1, 1));
+    assert!(!StateFile::acquire(&path, NOT).unwrap().is_used());
     assert_eq!(fs::metadata(&path).unwrap().len(), saved.bytes);
     assert_eq!(
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -67,6 +68,7 @@ fn what_one_saves_the_next_one_loads_and_nobody_again() {
     let file = StateFile::acquire(&path, NOT).unwrap();
     file.load(&third.zone, &limits(), clocks()).unwrap();
     assert_eq!(wait(fork(|| file.mark_used().unwrap())), Ended::Exit(0));
+    assert!(file.is_used());
     drop(file);
     let fourth = World::new(1 << 20);
     let file = StateFile::acquire(&path, NOT).unwrap();

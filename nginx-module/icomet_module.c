@@ -4,7 +4,7 @@
 
 #include "icomet_shim.h"
 
-/* Implemented in Rust: src/config/ and src/worker/life.rs. */
+/* Implemented in Rust: src/config/, src/worker/life.rs and src/state.rs. */
 char *icomet_set_hub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_sub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_pub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -18,6 +18,7 @@ ngx_int_t icomet_postconfiguration(ngx_conf_t *cf);
 ngx_int_t icomet_init_module(ngx_cycle_t *cycle);
 ngx_int_t icomet_init_process(ngx_cycle_t *cycle);
 void icomet_exit_process(ngx_cycle_t *cycle);
+void icomet_exit_master(ngx_cycle_t *cycle);
 
 
 static ngx_command_t  ngx_http_icomet_commands[] = {
@@ -87,7 +88,7 @@ ngx_module_t  ngx_http_icomet_module = {
     NULL,                                  /* init thread */
     NULL,                                  /* exit thread */
     icomet_exit_process,                   /* exit process */
-    NULL,                                  /* exit master */
+    icomet_exit_master,                    /* exit master */
     NGX_MODULE_V1_PADDING
 };
 

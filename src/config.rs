@@ -8,5 +8,6 @@ pub mod kept;
 pub mod location;
 pub mod main;
 pub mod places;
+pub mod state_file;
 pub mod variables;
 pub mod zone;

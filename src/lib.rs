@@ -9,6 +9,7 @@ mod context;
 mod endpoint;
 mod ffi;
 mod sink;
+mod state;
 mod worker;
 
 /// What nginx's `load_module` looks for. rustc hides symbols that only C defines.

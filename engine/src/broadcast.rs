@@ -47,7 +47,8 @@ impl Body {
         message.back(MESSAGE_AT)
     }
 
-    fn message(body: Ref<Body>) -> Ref<Head> {
+    /// The message in a body.
+    pub fn message(body: Ref<Body>) -> Ref<Head> {
         body.forward(MESSAGE_AT)
     }
 
@@ -111,6 +112,29 @@ impl Guard<'_> {
         self.reclaim(RECLAIM);
     }
 
+    /// Writes a body that no ring refers to, with what `owner` says of it, and links it; `None` when
+    /// there is no memory. This is the commons' guard.
+    pub(crate) fn write_body(
+        &self,
+        content: &[u8],
+        time: u64,
+        owner: impl FnOnce(&Body),
+    ) -> Option<Ref<Body>> {
+        let place = self
+            .allocate(size_of::<Body>() + content.len())?
+            .cast::<Body>();
+        let body = self.zone.at(place)?;
+        owner(body);
+        for count in &body.counts {
+            count.set(0);
+        }
+        self.zone
+            .write_message(Body::message(place), Kind::Broadcast, content, time);
+        body.next.set(self.shard.broadcasts.get());
+        self.shard.broadcasts.set(Some(place));
+        Some(place)
+    }
+
     /// The bodies in the commons' list; this is the commons' guard.
     pub(crate) fn bodies(&self) -> Vec<Ref<Body>> {
         let mut bodies = Vec::new();
@@ -136,21 +160,13 @@ impl Zone {
     ) -> Result<Broadcast, PublishError> {
         let guard = self.lock_commons();
         guard.reclaim(RECLAIM);
-        let size = size_of::<Body>() + content.len();
         let place = guard
-            .allocate(size)
-            .ok_or(PublishError::ZoneFull)?
-            .cast::<Body>();
-        let body = self.at(place).ok_or(PublishError::ZoneFull)?;
-        body.slot.set(u32::from(worker.slot));
-        body.incarnation.set(worker.incarnation);
-        body.over.set(0);
-        for count in &body.counts {
-            count.set(0);
-        }
-        self.write_message(Body::message(place), Kind::Broadcast, content, now);
-        body.next.set(guard.shard.broadcasts.get());
-        guard.shard.broadcasts.set(Some(place));
+            .write_body(content, now, |body| {
+                body.slot.set(u32::from(worker.slot));
+                body.incarnation.set(worker.incarnation);
+                body.over.set(0);
+            })
+            .ok_or(PublishError::ZoneFull)?;
         Ok(Broadcast {
             body: place,
             shard: 0,

@@ -204,8 +204,9 @@ impl<'z> Guard<'z> {
         channel
             .about
             .set(len << 16 | (self.index as u32) << 8 | flags);
-        channel.next.set(1);
-        channel.first.set(1);
+        let first = self.zone.header().seq_floor.get() + 1;
+        channel.next.set(first);
+        channel.first.set(first);
         channel.ring.set(None);
         channel.subscribers.set(0);
         channel.expires.set(expires);

@@ -220,9 +220,7 @@ impl Zone {
                 let (place, channel, created) =
                     guard.find_or_create(address, name, limits, now, wake)?;
                 if !channel.is(SIGNED) {
-                    let (low, high) = fresh_token.split_at(8);
-                    channel.token[0].set(u64::from_le_bytes(low.try_into().unwrap_or_default()));
-                    channel.token[1].set(u64::from_le_bytes(high.try_into().unwrap_or_default()));
+                    channel.set_token(fresh_token);
                     channel.flag(SIGNED);
                 }
                 // It may be sooner than before, so the wheel must know.
@@ -291,6 +289,13 @@ impl Zone {
 }
 
 impl Channel {
+    /// Writes its token, which holds once it is flagged as signed.
+    pub(crate) fn set_token(&self, token: [u8; 16]) {
+        let (low, high) = token.split_at(8);
+        self.token[0].set(u64::from_le_bytes(low.try_into().unwrap_or_default()));
+        self.token[1].set(u64::from_le_bytes(high.try_into().unwrap_or_default()));
+    }
+
     /// Its token.
     pub(crate) fn token_bytes(&self) -> [u8; 16] {
         let mut token = [0; 16];

@@ -56,15 +56,9 @@ impl<'z> Guard<'z> {
         let wanted = capacity
             .saturating_mul(2)
             .clamp(SMALLEST, limit.max(SMALLEST));
-        // Words come in pairs, as blocks do in units.
-        let bytes = HEAD + (wanted as usize).next_multiple_of(2) * size_of::<Link<Head>>();
-        let Some(new) = self.allocate(bytes).map(Ref::cast::<Ring>) else {
+        let Some(new) = self.write_ring(wanted) else {
             return false;
         };
-        let Some(ring) = self.zone.at(new) else {
-            return false;
-        };
-        ring.capacity.set(wanted);
         for seq in channel.first.get()..channel.next.get() {
             if let Some(entry) = self.entry(new, seq) {
                 entry.set(self.message(channel, seq));
@@ -75,6 +69,35 @@ impl<'z> Guard<'z> {
             self.free(old);
         }
         true
+    }
+
+    /// A ring for so many messages that nothing leads to yet; `None` when there is no memory.
+    fn write_ring(&self, capacity: u32) -> Option<Ref<Ring>> {
+        // Words come in pairs, as blocks do in units.
+        let bytes = HEAD + (capacity as usize).next_multiple_of(2) * size_of::<Link<Head>>();
+        let place = self.allocate(bytes)?.cast::<Ring>();
+        self.zone.at(place)?.capacity.set(capacity);
+        Some(place)
+    }
+
+    /// Gives a channel without messages a ring for so many; `false` when there is no memory.
+    pub(crate) fn reserve(&self, channel: &Channel, count: u32) -> bool {
+        if channel.ring.get().is_some() {
+            return true;
+        }
+        let ring = self.write_ring(count.max(SMALLEST));
+        channel.ring.set(ring);
+        ring.is_some()
+    }
+
+    /// Links a message in before the oldest that is buffered, for which there is room.
+    pub(crate) fn prepend(&self, channel: &Channel, message: Ref<Head>) {
+        let seq = channel.first.get() - 1;
+        if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
+            entry.set(Some(message));
+            channel.first.set(seq);
+            self.shard.messages.add(1);
+        }
     }
 
     /// Links a message in as the channel's next, for which there is room; gives its seq.

@@ -16,8 +16,8 @@ const MAGIC: u64 = u64::from_le_bytes(*b"ICOMET\0\x01");
 
 /// What a zone begins with.
 ///
-/// Concurrency: everything above `reading_epoch` is written once, before any other process sees the
-/// zone. The rest are counters that any process may add to, and locks. Crash: `magic` is stored
+/// Concurrency: everything above `reading_epoch`, and `seq_floor`, is written once, before any other
+/// process sees the zone. The rest are counters that any process may add to, and locks. Crash: `magic` is stored
 /// last, so a zone whose making was cut short is not a zone; the counters below `reading_epoch` are
 /// told, not relied on.
 #[repr(C, align(64))]
@@ -35,6 +35,9 @@ pub struct Header {
     pub slot_limit: Word,
     /// Where eviction goes on.
     pub evict_at: Word,
+    /// The seq that a new channel's first message gets, less one; 0 but after a restore that left
+    /// channels out ([`crate::restore`]).
+    pub seq_floor: Long,
     /// Messages that were let go to make room.
     pub evictions: Long,
     /// Repairs after a worker died inside.
@@ -136,7 +139,7 @@ impl Zone {
     pub const MAX_SIZE: usize = 32 << 30;
 
     /// Number of the layout; a zone of another layout is refused, never reinterpreted.
-    pub const LAYOUT_VERSION: u32 = 1;
+    pub const LAYOUT_VERSION: u32 = 2;
 
     /// Makes a zone. `epoch` tells clients that their seqs belong to this zone; `key` keeps hash
     /// collisions from being made on purpose; both are random.
@@ -156,12 +159,10 @@ impl Zone {
         // SAFETY: the header stands at the base, and nobody else has seen the zone.
         unsafe { (&raw mut (*base.cast::<Header>().as_ptr()).geometry).write(geometry) };
         let header = zone.header();
-        let (low, high) = key.split_at(8);
         header.version.set(Zone::LAYOUT_VERSION);
         header.base.set(base.as_ptr() as u64);
-        header.epoch.set(epoch);
-        header.key[0].set(u64::from_le_bytes(low.try_into().unwrap_or_default()));
-        header.key[1].set(u64::from_le_bytes(high.try_into().unwrap_or_default()));
+        zone.set_epoch(epoch);
+        zone.set_key(key);
         header.reading_epoch.set(1);
         header.reaping.init().map_err(ZoneError::Lock)?;
         header.pool.init(geometry.pages).map_err(ZoneError::Lock)?;
@@ -221,6 +222,19 @@ impl Zone {
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.header().geometry
+    }
+
+    /// Sets the epoch of a zone that nobody else has seen.
+    pub(crate) fn set_epoch(&self, epoch: u64) {
+        self.header().epoch.set(epoch);
+    }
+
+    /// Sets the key of a zone that holds no channel and that nobody else has seen.
+    pub(crate) fn set_key(&self, key: [u8; 16]) {
+        let (low, high) = key.split_at(8);
+        let words = &self.header().key;
+        words[0].set(u64::from_le_bytes(low.try_into().unwrap_or_default()));
+        words[1].set(u64::from_le_bytes(high.try_into().unwrap_or_default()));
     }
 
     /// The key of the hash.

@@ -2,9 +2,12 @@
 //! inside the zone (still rare: one repair was seen in 60 kills; the engine's tests kill there on
 //! purpose); and what must be true of their channels afterwards.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail, ensure};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::http::HttpError;
 use crate::hub::{Admin, HubAddress};
@@ -98,7 +101,8 @@ async fn strokes(hub: HubAddress, first: usize, stopped: watch::Receiver<bool>) 
         tally.tried += 1;
         match result {
             Ok(()) => tally.acknowledged += 1,
-            Err(HttpError::Cut(_)) => {}
+            // An nginx that is being started again refuses at once.
+            Err(HttpError::Cut(_)) => sleep(Duration::from_millis(5)).await,
             Err(error) => bail!(error),
         }
     }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use tokio::time::sleep;
 
 use crate::http::HttpError;
 use crate::hub::{Admin, HubAddress};
@@ -11,7 +13,10 @@ use crate::message::Message;
 use crate::wait::within;
 
 /// How often one message is tried before the server counts as gone.
-const TRIES: u32 = 50;
+const TRIES: u32 = 100;
+
+/// How much longer each pause before another try is.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// One attempt to publish: each has its own content.
 #[derive(Debug, Clone)]
@@ -77,7 +82,8 @@ impl Publisher {
                     last.acknowledged = true;
                     return Ok(());
                 }
-                Err(HttpError::Cut(_)) => {}
+                // An nginx that is being started again refuses: each time a little more patience.
+                Err(HttpError::Cut(_)) => sleep(PATIENCE * attempt.min(20)).await,
                 Err(error) => bail!(error),
             }
         }

@@ -85,28 +85,7 @@ impl Nginx {
             .with_context(|| format!("module {}", setup.module.display()))?;
         let text = config.render(&module, address, setup.files);
         std::fs::write(path.join("conf/nginx.conf"), text)?;
-        let stderr = std::fs::File::create(path.join("logs/stderr"))?;
-
-        let mut command = command(&setup.nginx, path);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
-        // SAFETY: prctl is async-signal-safe and takes integers only. The signal makes nginx end
-        // even when this process is killed.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
-                Ok(())
-            });
-        }
-        let child = command
-            .spawn()
-            .with_context(|| format!("starting {}", setup.nginx.display()))?;
-        let master = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .context("nginx has ended")?;
+        let (child, master) = spawn(&setup.nginx, path)?;
         let mut nginx = Self {
             address,
             binary: setup.nginx.clone(),
@@ -120,6 +99,12 @@ impl Nginx {
         }
         nginx.ready().await?;
         Ok(nginx)
+    }
+
+    /// Starts an nginx that has exited, with what it left, and waits until it serves.
+    pub async fn start_again(&mut self) -> Result<()> {
+        (self.child, self.master) = spawn(&self.binary, self.prefix.path())?;
+        self.ready().await
     }
 
     async fn ready(&mut self) -> Result<()> {
@@ -248,6 +233,34 @@ impl Drop for Nginx {
         }
         let _ = self.child.try_wait();
     }
+}
+
+/// Starts nginx in the foreground; it ends even when this process is killed.
+fn spawn(binary: &Path, prefix: &Path) -> Result<(Child, i32)> {
+    let stderr = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(prefix.join("logs/stderr"))?;
+    let mut command = command(binary, prefix);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr);
+    // SAFETY: prctl is async-signal-safe and takes integers only.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        });
+    }
+    let child = command
+        .spawn()
+        .with_context(|| format!("starting {}", binary.display()))?;
+    let master = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .context("nginx has ended")?;
+    Ok((child, master))
 }
 
 fn command(binary: &Path, prefix: &Path) -> Command {

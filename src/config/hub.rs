@@ -1,6 +1,7 @@
 //! A hub: one world of channels, with its limits and its shared-memory zone.
 
 use core::cell::Cell;
+use std::path::PathBuf;
 
 use icomet_engine::{Limits, OnFull, Zone};
 
@@ -34,8 +35,12 @@ pub struct Hub {
     pub limits: Limits,
     /// Idle time of a subscriber before a noop, in milliseconds.
     pub polling_timeout: u64,
+    /// Where its channels are kept while nginx is away.
+    pub state_file: Option<PathBuf>,
     /// Set by the master when it has mapped the zone, before it forks.
     pub zone: Cell<Option<Zone>>,
+    /// The zone was made for this configuration, and holds nothing that an earlier one left.
+    pub zone_is_new: Cell<bool>,
 }
 
 impl Hub {
@@ -55,7 +60,9 @@ impl Hub {
                 on_full: OnFull::Refuse,
             },
             polling_timeout: 30_000,
+            state_file: None,
             zone: Cell::new(None),
+            zone_is_new: Cell::new(false),
         }
     }
 

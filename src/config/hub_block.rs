@@ -10,11 +10,12 @@ use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
 use super::hub::{Auth, Hub};
 use super::main::MainConf;
+use super::state_file;
 use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 9] = [
+const PARAMETERS: [&str; 10] = [
     "zone",
     "auth",
     "max_channels",
@@ -24,6 +25,7 @@ const PARAMETERS: [&str; 9] = [
     "polling_timeout",
     "max_message_size",
     "on_full",
+    "state_file",
 ];
 
 /// nginx keeps a slab pool's bookkeeping in front of a zone; this much is added for it.
@@ -82,7 +84,10 @@ pub unsafe extern "C" fn icomet_set_hub(
         if parsed != CONF_OK {
             return parsed;
         }
-        if let Err(text) = block.check() {
+        if let Err(text) = block
+            .check()
+            .and_then(|()| state_file::check(main, &block.hub))
+        {
             return wrapped.error(&text);
         }
         main.add_hub(Rc::new(block.hub));
@@ -103,7 +108,7 @@ unsafe extern "C" fn parameter(
         else {
             return CONF_ERROR;
         };
-        match block.set(&cf.arguments()) {
+        match block.set(cf, &cf.arguments()) {
             Ok(()) => CONF_OK,
             Err(text) => cf.error(&text),
         }
@@ -125,7 +130,7 @@ fn check_name(name: &'static [u8]) -> Result<&'static str, String> {
 }
 
 impl Block {
-    fn set(&mut self, arguments: &[&'static [u8]]) -> Result<(), String> {
+    fn set(&mut self, cf: Conf, arguments: &[&'static [u8]]) -> Result<(), String> {
         let shown = String::from_utf8_lossy(arguments.first().copied().unwrap_or_default());
         let Some(name) = PARAMETERS.into_iter().find(|p| *p == shown) else {
             return Err(format!(
@@ -164,6 +169,7 @@ impl Block {
                 let size = size(name, value, 1, 256 << 20)?;
                 hub.limits.max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
             }
+            "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
                 let choices = [("refuse", OnFull::Refuse), ("evict", OnFull::Evict)];
                 hub.limits.on_full = choice(name, value, &choices)?;

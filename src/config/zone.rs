@@ -68,8 +68,9 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _old: *mut c_void) -> ngx_i
         let Some(hub) = hub else { return code::ERROR };
         // SAFETY: as above.
         match unsafe { open_or_format(pool, hub) } {
-            Ok(opened) => {
+            Ok((opened, is_new)) => {
                 hub.zone.set(Some(opened));
+                hub.zone_is_new.set(is_new);
                 code::OK
             }
             Err(text) => {
@@ -83,13 +84,16 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _old: *mut c_void) -> ngx_i
 /// # Safety
 ///
 /// `pool` is the slab pool at the start of a segment that only this module uses.
-unsafe fn open_or_format(pool: *mut ngx_slab_pool_t, hub: &Hub) -> Result<Zone, String> {
+///
+/// Gives the zone, and whether it was made now.
+unsafe fn open_or_format(pool: *mut ngx_slab_pool_t, hub: &Hub) -> Result<(Zone, bool), String> {
     // SAFETY: see the function; ngx_slab_alloc returns all of the segment's pages in one piece.
     unsafe {
         let kept = NonNull::new((*pool).data.cast::<u8>());
         if let Some(base) = kept {
             let size = (*pool).end as usize - base.as_ptr() as usize;
-            return Zone::open(base, size - size % PAGE).map_err(|e| explain(&e));
+            let opened = Zone::open(base, size - size % PAGE).map_err(|e| explain(&e))?;
+            return Ok((opened, false));
         }
         tell_of_change(hub);
         let size = (*pool).pfree * PAGE;
@@ -104,7 +108,7 @@ unsafe fn open_or_format(pool: *mut ngx_slab_pool_t, hub: &Hub) -> Result<Zone, 
         let key: [u8; 16] = key.try_into().unwrap_or_default();
         let opened = Zone::format(base, size, epoch, key).map_err(|e| explain(&e))?;
         (*pool).data = base.as_ptr().cast();
-        Ok(opened)
+        Ok((opened, true))
     }
 }
 

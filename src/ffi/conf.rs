@@ -4,9 +4,9 @@ use core::ffi::c_char;
 use core::ptr::{self, NonNull};
 
 use nginx_sys::{
-    ngx_conf_t, ngx_http_compile_complex_value, ngx_http_compile_complex_value_t,
-    ngx_http_complex_value_t, ngx_parse_offset, ngx_parse_time, ngx_pcalloc, ngx_pool_cleanup_add,
-    ngx_str_t,
+    ngx_conf_full_name, ngx_conf_t, ngx_http_compile_complex_value,
+    ngx_http_compile_complex_value_t, ngx_http_complex_value_t, ngx_parse_offset, ngx_parse_time,
+    ngx_pcalloc, ngx_pool_cleanup_add, ngx_str_t,
 };
 
 use super::shim;
@@ -69,6 +69,18 @@ impl Conf {
             }
             let name = String::from_utf8_lossy(bytes((*file).file.name)).into_owned();
             format!("{name}:{}", (*file).line)
+        }
+    }
+
+    /// A file's path as nginx understands it: one that is not absolute begins at the prefix. `None`
+    /// when memory is short.
+    pub fn full_name(self, path: &[u8]) -> Option<Vec<u8>> {
+        let mut name = ngx_str(path);
+        // SAFETY: the cycle lives as long as the configuration is read; nginx gives `name` bytes in
+        // the cycle's pool.
+        unsafe {
+            let done = ngx_conf_full_name((*self.0.as_ptr()).cycle, &raw mut name, 0);
+            (done == 0).then(|| bytes(name).to_vec())
         }
     }
 

@@ -4,19 +4,65 @@ use core::cell::Cell;
 use core::ptr::addr_of;
 
 use nginx_sys::{
-    NGX_LOG_ALERT, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN, ngx_cycle, ngx_log_t,
+    NGX_LOG_ALERT, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
+    ngx_cycle, ngx_cycle_t, ngx_log_t,
 };
 
 use super::shim;
 
 fn write(level: u32, err: i32, text: &str) {
-    let log = cycle_log();
+    // SAFETY: the cycle's log is valid for the life of the process.
+    unsafe { write_to(cycle_log(), level, err, text) }
+}
+
+/// # Safety
+///
+/// The log is null or valid.
+unsafe fn write_to(log: *mut ngx_log_t, level: u32, err: i32, text: &str) {
     if log.is_null() {
         return;
     }
-    // SAFETY: the cycle's log is valid for the life of the process; the text is passed with its
-    // length and only read.
+    // SAFETY: see the function; the text is passed with its length and only read.
     unsafe { shim::icomet_log(level as usize, log, err, text.as_ptr(), text.len()) }
+}
+
+/// How grave a line of a [`CycleLog`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// nginx cannot go on.
+    Emerg,
+    /// As [`error`].
+    Error,
+    /// As [`warn`].
+    Warn,
+    /// As [`notice`].
+    Notice,
+}
+
+/// The log of a cycle that is about to run, or to end.
+#[derive(Clone, Copy)]
+pub struct CycleLog(*mut ngx_log_t);
+
+impl CycleLog {
+    /// # Safety
+    ///
+    /// nginx passed the cycle to a callback, and the result is used only during it.
+    pub unsafe fn of(cycle: *mut ngx_cycle_t) -> CycleLog {
+        // SAFETY: see the function.
+        CycleLog(unsafe { (*cycle).log })
+    }
+
+    /// Writes a line.
+    pub fn write(self, level: Level, text: &str) {
+        let level = match level {
+            Level::Emerg => NGX_LOG_EMERG,
+            Level::Error => NGX_LOG_ERR,
+            Level::Warn => NGX_LOG_WARN,
+            Level::Notice => NGX_LOG_NOTICE,
+        };
+        // SAFETY: the cycle's log, which lives as long as the cycle.
+        unsafe { write_to(self.0, level, 0, text) }
+    }
 }
 
 /// The log of the running cycle; null before the first cycle exists.

@@ -26,11 +26,14 @@ use super::{
 use crate::config::main::MainConf;
 use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
+use crate::ffi::log::{CycleLog, Level};
 use crate::ffi::request::code;
 use crate::ffi::{cycle, log, shim};
+use crate::state;
 use icomet_tables::Slab;
 
-fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
+/// The main configuration of a cycle.
+pub fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
     // SAFETY: nginx passes the cycle that is being started, whose main configuration we created; it
     // outlives the process's work with it.
     unsafe {
@@ -54,29 +57,38 @@ pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
         if testing || main_conf(cycle).is_none_or(|main| main.hubs().is_empty()) {
             return code::OK;
         }
-        match doorbell::create() {
-            Ok(()) => {}
-            Err(text) => {
-                log::alert(&text);
+        if let Err(text) = doorbell::create() {
+            log::alert(&text);
+            return code::ERROR;
+        }
+        begin_generation(cycle);
+        if let Some(main) = main_conf(cycle) {
+            // SAFETY: nginx passes the cycle.
+            let log = unsafe { CycleLog::of(cycle) };
+            if let Err(text) = state::load(main, log) {
+                log.write(Level::Emerg, &text);
                 return code::ERROR;
             }
         }
-        // SAFETY: nginx has read the cycle's configuration.
-        let workers = unsafe { cycle::workers(cycle) };
-        // A process without a master goes on over a reload.
-        let begun = match doorbell::pool() {
-            Some(pool) if workers > 0 => generation::begin(workers, &pool.registry()),
-            _ => Ok(()),
-        };
-        if let Err(error) = begun {
-            log::os_error(
-                "no inboxes for the workers, so that the next reload ends all subscriptions: raise the \
-                 limit of open files (ulimit -n)",
-                &error,
-            );
-        }
         code::OK
     })
+}
+
+/// Begins a generation; a process without a master goes on over a reload.
+fn begin_generation(cycle: *mut ngx_cycle_t) {
+    // SAFETY: nginx has read the cycle's configuration.
+    let workers = unsafe { cycle::workers(cycle) };
+    let begun = match doorbell::pool() {
+        Some(pool) if workers > 0 => generation::begin(workers, &pool.registry()),
+        _ => Ok(()),
+    };
+    if let Err(error) = begun {
+        log::os_error(
+            "no inboxes for the workers, so that the next reload ends all subscriptions: raise the \
+             limit of open files (ulimit -n)",
+            &error,
+        );
+    }
 }
 
 /// Makes this process a worker.
@@ -89,7 +101,10 @@ pub unsafe extern "C" fn icomet_init_process(cycle: *mut ngx_cycle_t) -> ngx_int
     guarded("init process", code::ERROR, || {
         // SAFETY: a plain variable of nginx.
         let process = unsafe { ngx_process } as u32;
-        if process != NGX_PROCESS_WORKER && process != NGX_PROCESS_SINGLE {
+        let works = process == NGX_PROCESS_WORKER || process == NGX_PROCESS_SINGLE;
+        // Before anybody is served, and before this process has done anything else.
+        state::in_use(works, process == NGX_PROCESS_SINGLE);
+        if !works {
             return code::OK;
         }
         let Some(main) = main_conf(cycle).filter(|main| !main.hubs().is_empty()) else {

@@ -19,6 +19,7 @@ mod old_client;
 mod parked;
 mod psub;
 mod reload;
+mod restart;
 mod shutdown;
 mod slow_reader;
 
@@ -52,6 +53,11 @@ pub fn all() -> Vec<Check> {
             name: "reload",
             about: "five reloads under publishing: polite ends, nothing lost or repeated",
             run: |setup| Box::pin(reload::run(setup)),
+        },
+        Check {
+            name: "restart",
+            about: "nginx quit, stopped and started again under publishing: state_file loses nothing",
+            run: |setup| Box::pin(restart::run(setup)),
         },
         Check {
             name: "kill",

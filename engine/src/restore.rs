@@ -1,0 +1,244 @@
+//! Filling a fresh zone with what another one held.
+//!
+//! What is told comes as a [`crate::Snapshot`] shows it: broadcasts, then channels, then messages,
+//! those of a channel from its newest to its oldest. So whatever does not fit, and wherever it ends,
+//! a channel holds its last messages without a gap, and its readers are told of the others by the
+//! ordinary `lost`.
+//!
+//! Concurrency: for the one process that has the zone before any other sees it. Crash: the zone goes
+//! with that process.
+
+use crate::broadcast::Body;
+use crate::cell::Ref;
+use crate::channel::{Channel, SIGNED};
+use crate::limits::Limits;
+use crate::message::{HEAD, Kind};
+use crate::shard::Guard;
+use crate::snapshot::{Identity, StoredChannel, StoredContent, StoredMessage};
+use crate::wake::WakeSet;
+use crate::zone::Zone;
+
+/// Longest name that a channel can hold, in bytes.
+const LONGEST_NAME: usize = u16::MAX as usize;
+
+/// What was taken, and what was left out and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Channels that are there.
+    pub channels: u64,
+    /// Messages that are there; a broadcast counts in each channel.
+    pub messages: u64,
+    /// Channels beyond max_channels.
+    pub channels_over_limit: u64,
+    /// Channels that the zone had no memory for.
+    pub channels_without_memory: u64,
+    /// Messages of channels that are left out.
+    pub messages_of_no_channel: u64,
+    /// Messages beyond channel_buffer_size.
+    pub messages_over_limit: u64,
+    /// Messages that the zone had no memory for.
+    pub messages_without_memory: u64,
+}
+
+impl Restored {
+    /// Whether nothing was left out.
+    pub fn is_whole(&self) -> bool {
+        self.channels_left() == 0 && self.messages_left() == 0
+    }
+
+    /// Channels that were left out.
+    pub fn channels_left(&self) -> u64 {
+        self.channels_over_limit + self.channels_without_memory
+    }
+
+    /// Messages that were left out.
+    pub fn messages_left(&self) -> u64 {
+        self.messages_of_no_channel + self.messages_over_limit + self.messages_without_memory
+    }
+}
+
+/// A channel that was told of.
+struct Entry {
+    /// `None`: it was left out.
+    place: Option<Ref<Channel>>,
+    /// How many messages it takes yet.
+    room: u32,
+    /// A message did not fit, so no older one may follow.
+    full: bool,
+}
+
+/// A zone that is being filled. [`Restore::finish`] gives it the epoch of the other zone; without it
+/// the zone keeps its own, so that clients are told that messages are lost.
+///
+/// A channel that is made later may have the name of one that was left out, or that an earlier restore
+/// has left out. It begins beyond that one's seqs, so that its old readers are told of their loss.
+pub struct Restore<'z> {
+    zone: &'z Zone,
+    limits: Limits,
+    /// Its `seq_floor` grows with each channel that is left out.
+    identity: Identity,
+    bodies: Vec<Option<Ref<Body>>>,
+    channels: Vec<Entry>,
+    restored: Restored,
+}
+
+impl Zone {
+    /// Begins to fill a zone that holds no channel and that no other process has seen, with what
+    /// another zone held. `None`: it holds channels.
+    pub fn restore(&self, identity: Identity, limits: &Limits, now: u64) -> Option<Restore<'_>> {
+        if self.channels() > 0 {
+            return None;
+        }
+        self.set_key(identity.key);
+        for index in 0..self.shard_count() {
+            // Or each channel would be looked at when the wheel is turned first.
+            self.shard(index).wheel_time.set(now / 1000);
+        }
+        Some(Restore {
+            zone: self,
+            limits: *limits,
+            identity,
+            bodies: Vec::new(),
+            channels: Vec::new(),
+            restored: Restored::default(),
+        })
+    }
+
+    fn lock_to_fill(&self, shard: usize) -> Guard<'_> {
+        self.lock(shard, &mut WakeSet::default())
+    }
+}
+
+impl Restore<'_> {
+    /// The next broadcast.
+    pub fn broadcast(&mut self, time: u64, content: &[u8]) {
+        let body = fits(content).then(|| {
+            self.zone
+                .lock_commons()
+                .write_body(content, time, |body| body.over.set(1))
+        });
+        self.bodies.push(body.flatten());
+    }
+
+    /// The next channel.
+    pub fn channel(&mut self, channel: &StoredChannel<'_>) {
+        let place = if self.restored.channels >= self.limits.max_channels {
+            self.restored.channels_over_limit += 1;
+            None
+        } else {
+            let place = self.write(channel);
+            match place {
+                Some(_) => self.restored.channels += 1,
+                None => self.restored.channels_without_memory += 1,
+            }
+            place
+        };
+        if place.is_none() {
+            let floor = &mut self.identity.seq_floor;
+            *floor = (*floor).max(channel.next.saturating_sub(1));
+        }
+        let limit = self.limits.channel_buffer_size.max(1);
+        self.channels.push(Entry {
+            place,
+            room: u32::try_from(channel.messages).map_or(limit, |n| n.min(limit)),
+            full: false,
+        });
+    }
+
+    fn write(&self, stored: &StoredChannel<'_>) -> Option<Ref<Channel>> {
+        if stored.name.is_empty() || stored.name.len() > LONGEST_NAME || stored.next == 0 {
+            return None;
+        }
+        let address = self.zone.address(stored.name);
+        let guard = self.zone.lock_to_fill(address.shard);
+        if guard.find(address, stored.name).is_some() {
+            return None;
+        }
+        let flags = if stored.token.is_some() { SIGNED } else { 0 };
+        let (place, channel) =
+            guard.write_channel(address.hash, stored.name, flags, stored.expires_at)?;
+        channel.set_token(stored.token.unwrap_or_default());
+        channel.next.set(stored.next);
+        channel.first.set(stored.next);
+        let head = self.zone.bucket(guard.index, address.bucket);
+        channel.chain.set(head.get());
+        head.set(Some(place));
+        guard.shard.channels.add(1);
+        guard.wheel_insert(place, channel);
+        Some(place)
+    }
+
+    /// The message before the oldest that channel `number` has.
+    pub fn message(&mut self, number: u32, message: &StoredMessage<'_>) {
+        let Some(entry) = self.channels.get_mut(number as usize) else {
+            return;
+        };
+        let Some(channel) = entry.place.and_then(|place| self.zone.at(place)) else {
+            self.restored.messages_of_no_channel += 1;
+            return;
+        };
+        if entry.room == 0 {
+            self.restored.messages_over_limit += 1;
+            return;
+        }
+        let guard = self.zone.lock_to_fill(channel.shard());
+        let bodies = &self.bodies;
+        let taken = !entry.full && take(&guard, channel, entry.room, bodies, message);
+        if taken {
+            entry.room -= 1;
+            self.restored.messages += 1;
+        } else {
+            entry.full = true;
+            self.restored.messages_without_memory += 1;
+        }
+    }
+
+    /// Ends it: what was told is all that the other zone held.
+    pub fn finish(self) -> Restored {
+        self.zone.set_epoch(self.identity.epoch);
+        let floor = self.identity.seq_floor.min(u64::MAX / 2);
+        self.zone.header().seq_floor.set(floor);
+        self.restored
+    }
+}
+
+impl Drop for Restore<'_> {
+    fn drop(&mut self) {
+        let commons = self.zone.lock_commons();
+        for body in self.bodies.iter().flatten() {
+            commons.retire_body(*body);
+        }
+    }
+}
+
+fn fits(content: &[u8]) -> bool {
+    content.len() <= u32::MAX as usize - HEAD
+}
+
+/// Puts a message into a channel; whether there was memory for it.
+fn take(
+    guard: &Guard<'_>,
+    channel: &Channel,
+    room: u32,
+    bodies: &[Option<Ref<Body>>],
+    message: &StoredMessage<'_>,
+) -> bool {
+    if channel.first.get() <= 1 || !guard.reserve(channel, room) {
+        return false;
+    }
+    let place = match message.content {
+        StoredContent::Own(content) if fits(content) => {
+            guard.new_message(Kind::Data, content, message.time)
+        }
+        StoredContent::Own(_) => None,
+        StoredContent::Broadcast(number) => {
+            let body = bodies.get(number as usize).copied().flatten();
+            let count = body.and_then(|body| guard.zone.at(body)?.counts.get(guard.index));
+            count.inspect(|count| count.add(1));
+            body.filter(|_| count.is_some()).map(Body::message)
+        }
+    };
+    place
+        .inspect(|place| guard.prepend(channel, *place))
+        .is_some()
+}

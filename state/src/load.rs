@@ -1,0 +1,141 @@
+//! From the format to a zone.
+
+use std::fmt;
+use std::io::{Read, Seek};
+
+use icomet_engine::{
+    Identity, Limits, Restore, Restored, StoredChannel, StoredContent, StoredMessage, Zone,
+};
+
+use crate::format::{Begin, Channel};
+use crate::read::{Nothing, ReadError, Sink, Summary, read};
+use crate::save::Clocks;
+
+/// Milliseconds that every channel lives at least after a load, if its channel_timeout is not longer:
+/// time for its clients to come back.
+pub const GRACE: u64 = 30_000;
+
+/// What came of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// What the zone took.
+    pub restored: Restored,
+    /// What was in the file.
+    pub summary: Summary,
+    /// Milliseconds since it was written, by the wall clock; 0 when that was set back.
+    pub age: u64,
+}
+
+/// Why nothing was loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file is not to be read.
+    Read(ReadError),
+    /// The zone holds channels.
+    ZoneInUse,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Read(error) => error.fmt(f),
+            LoadError::ZoneInUse => f.write_str("the zone holds channels"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<ReadError> for LoadError {
+    fn from(error: ReadError) -> Self {
+        LoadError::Read(error)
+    }
+}
+
+/// Fills a zone that nobody has used yet. The input is read twice: nothing of it comes into the zone
+/// before all of it was found to be whole.
+pub fn load(
+    mut input: impl Read + Seek,
+    zone: &Zone,
+    limits: &Limits,
+    clocks: Clocks,
+) -> Result<Loaded, LoadError> {
+    let start = input.stream_position().map_err(ReadError::Io)?;
+    let summary = read(&mut input, &mut Nothing)?;
+    input
+        .seek(std::io::SeekFrom::Start(start))
+        .map_err(ReadError::Io)?;
+    let age = clocks.wall.saturating_sub(summary.begin.written);
+    let begin = &summary.begin;
+    let identity = Identity {
+        epoch: begin.epoch,
+        key: begin.key,
+        seq_floor: begin.seq_floor,
+    };
+    let restore = zone
+        .restore(identity, limits, clocks.zone)
+        .ok_or(LoadError::ZoneInUse)?;
+    let mut filling = Filling {
+        restore,
+        now: clocks.zone,
+        age,
+        grace: limits.channel_timeout.max(GRACE),
+    };
+    // Should this fail, which a file that is ours alone does not, the zone has a part of it, and an
+    // epoch of its own that says so.
+    read(input, &mut filling)?;
+    Ok(Loaded {
+        restored: filling.restore.finish(),
+        summary,
+        age,
+    })
+}
+
+struct Filling<'z> {
+    restore: Restore<'z>,
+    now: u64,
+    /// Milliseconds that nginx was away.
+    age: u64,
+    grace: u64,
+}
+
+impl Filling<'_> {
+    fn time(&self, age: u64) -> u64 {
+        self.now.saturating_sub(age.saturating_add(self.age))
+    }
+}
+
+impl Sink for Filling<'_> {
+    fn begin(&mut self, _: &Begin) {}
+
+    fn broadcast(&mut self, age: u64, content: &[u8]) {
+        self.restore.broadcast(self.time(age), content);
+    }
+
+    fn channel(&mut self, channel: &Channel<'_>) {
+        let remaining = channel.remaining.saturating_sub(self.age).max(self.grace);
+        self.restore.channel(&StoredChannel {
+            name: channel.name,
+            next: channel.next,
+            messages: channel.messages,
+            expires_at: self.now.saturating_add(remaining),
+            token: channel.token,
+        });
+    }
+
+    fn message(&mut self, number: u32, age: u64, content: &[u8]) {
+        let message = StoredMessage {
+            time: self.time(age),
+            content: StoredContent::Own(content),
+        };
+        self.restore.message(number, &message);
+    }
+
+    fn reference(&mut self, number: u32, broadcast: u32) {
+        let message = StoredMessage {
+            time: 0,
+            content: StoredContent::Broadcast(broadcast),
+        };
+        self.restore.message(number, &message);
+    }
+}

@@ -1,0 +1,109 @@
+//! From a zone to the format.
+
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use icomet_engine::{Snapshot, StoredContent, Zone};
+
+use crate::format::{Begin, Channel, Record};
+use crate::write::Writer;
+
+/// What time it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// By the clock that the zone is used with, in milliseconds.
+    pub zone: u64,
+    /// By the wall clock, in milliseconds since 1970.
+    pub wall: u64,
+}
+
+impl Clocks {
+    /// Now by the wall clock.
+    pub fn now(zone: u64) -> Clocks {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        Clocks {
+            zone,
+            wall: wall.map_or(0, |since| since.as_millis() as u64),
+        }
+    }
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Channels.
+    pub channels: u64,
+    /// Messages; a broadcast counts in each channel.
+    pub messages: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Writes what a zone holds; nobody can use the zone meanwhile.
+pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Saved)> {
+    let snapshot = zone.snapshot();
+    let identity = snapshot.identity();
+    let mut writer = Writer::new(out)?;
+    writer.put(&Record::Begin(Begin {
+        epoch: identity.epoch,
+        key: identity.key,
+        seq_floor: identity.seq_floor,
+        written: clocks.wall,
+    }))?;
+    let age = |time: u64| clocks.zone.saturating_sub(time);
+    for body in snapshot.broadcasts() {
+        writer.put(&Record::Broadcast {
+            age: age(body.time),
+            content: body.content,
+        })?;
+    }
+    let mut buffered = Vec::new();
+    for channel in snapshot.channels() {
+        writer.put(&Record::Channel(Channel {
+            name: channel.name,
+            next: channel.next,
+            messages: channel.messages,
+            remaining: channel.expires_at.saturating_sub(clocks.zone),
+            token: channel.token,
+        }))?;
+        buffered.push(channel.messages);
+    }
+    // Twice as far back with each round, so that a long buffer takes few rounds.
+    let (mut from, mut to) = (0, 1);
+    let longest = buffered.iter().copied().max().unwrap_or_default();
+    while from < longest {
+        for (number, messages) in buffered.iter().enumerate() {
+            for back in from..to.min(*messages) {
+                put_message(&mut writer, &snapshot, number as u32, back, age)?;
+            }
+        }
+        (from, to) = (to, to * 2);
+    }
+    let (out, counts, bytes) = writer.finish()?;
+    let saved = Saved {
+        channels: counts.channels,
+        messages: counts.messages,
+        bytes,
+    };
+    Ok((out, saved))
+}
+
+fn put_message<W: Write>(
+    writer: &mut Writer<W>,
+    snapshot: &Snapshot<'_>,
+    channel: u32,
+    back: u64,
+    age: impl Fn(u64) -> u64,
+) -> io::Result<()> {
+    let message = snapshot
+        .message(channel, back)
+        .ok_or_else(|| io::Error::other("a message of the zone is not there"))?;
+    writer.put(&match message.content {
+        StoredContent::Own(content) => Record::Message {
+            channel,
+            age: age(message.time),
+            content,
+        },
+        StoredContent::Broadcast(broadcast) => Record::Reference { channel, broadcast },
+    })
+}

@@ -137,10 +137,11 @@ impl Zone {
         let guard = self.lock_commons();
         guard.reclaim(RECLAIM);
         let size = size_of::<Body>() + content.len();
-        let place = guard
-            .allocate(size)
-            .ok_or(PublishError::ZoneFull)?
-            .cast::<Body>();
+        let Some(place) = guard.allocate(size) else {
+            self.header().refused_publishes.next();
+            return Err(PublishError::ZoneFull);
+        };
+        let place = place.cast::<Body>();
         let body = self.at(place).ok_or(PublishError::ZoneFull)?;
         body.slot.set(u32::from(worker.slot));
         body.incarnation.set(worker.incarnation);

@@ -39,6 +39,14 @@ pub struct Header {
     pub evictions: Long,
     /// Repairs after a worker died inside.
     pub repairs: Long,
+    /// Publishes that were refused for want of memory, or of a channel.
+    pub refused_publishes: Long,
+    /// Subscribers that were refused because of a limit, or for want of memory.
+    pub refused_subscribers: Long,
+    /// How often a subscriber was told `lost`.
+    pub lost_notices: Long,
+    /// Messages that subscribers were told to be lost.
+    pub lost_messages: Long,
     /// Held by whoever takes a worker off, and by a worker that attaches.
     pub reaping: RobustMutex,
     /// The pages' lock and counts.
@@ -136,7 +144,7 @@ impl Zone {
     pub const MAX_SIZE: usize = 32 << 30;
 
     /// Number of the layout; a zone of another layout is refused, never reinterpreted.
-    pub const LAYOUT_VERSION: u32 = 1;
+    pub const LAYOUT_VERSION: u32 = 2;
 
     /// Makes a zone. `epoch` tells clients that their seqs belong to this zone; `key` keeps hash
     /// collisions from being made on purpose; both are random.

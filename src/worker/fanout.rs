@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use icomet_engine::Lost;
 use icomet_protocol::frame::Transport;
 
 use crate::answer::Answer;
@@ -37,6 +38,8 @@ pub struct Job {
     from: u64,
     /// The seq of the first message in the frames (later than `from` when some were lost).
     first: u64,
+    /// What those who wait are told to be lost.
+    lost: Option<Lost>,
     /// The cursor of those who were served.
     next: u64,
     /// The channel was closed: each subscriber is ended by itself.
@@ -219,6 +222,7 @@ impl Worker {
             channel,
             from: local.next,
             first: batch.first,
+            lost: batch.lost,
             next: batch.next,
             closes: batch.closes(),
             streams,
@@ -291,6 +295,8 @@ impl Job {
                 return Turn::CatchUp(index);
             }
             subscriber.cursor = self.next;
+            let hub = subscriber.hub;
+            self.tell_lost(worker, hub);
             return match worker.remove_subscriber(index) {
                 Some(leaving) => Turn::Serve(index, Step::Answer(leaving, Rc::clone(answer))),
                 None => Turn::Worked,
@@ -299,7 +305,8 @@ impl Job {
         let Some(joined) = &self.streams[place(subscriber.transport)] else {
             return Turn::CatchUp(index);
         };
-        let first = if subscriber.cursor == self.from {
+        let waited = subscriber.cursor == self.from;
+        let first = if waited {
             0
         } else if subscriber.cursor > self.first {
             (subscriber.cursor - self.first) as usize
@@ -309,9 +316,18 @@ impl Job {
         subscriber.cursor = self.next;
         subscriber.touch(index, event::now());
         let (frame, from) = joined.since(first, subscriber.chunked);
-        Turn::Serve(
-            index,
-            Step::Send(subscriber.sink, Frame::clone(frame), from),
-        )
+        let (sink, hub) = (subscriber.sink, subscriber.hub);
+        if waited {
+            self.tell_lost(worker, hub);
+        }
+        Turn::Serve(index, Step::Send(sink, Frame::clone(frame), from))
+    }
+
+    fn tell_lost(&self, worker: &Worker, hub: u16) {
+        if self.lost.is_some()
+            && let Some(attached) = worker.hubs.get(usize::from(hub))
+        {
+            attached.zone.tell_lost(self.lost);
+        }
     }
 }

@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use super::attached::AttachedHub;
 use super::record::Records;
 use super::wheel::Wheel;
-use super::{Worker, doorbell, fanout, housekeeping, idle, install, parking, uninstall};
+use super::{Worker, address, doorbell, fanout, housekeeping, idle, install, parking, uninstall};
 use crate::config::main::MainConf;
 use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
@@ -104,6 +104,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         subscribers: Slab::default(),
         wheel: Wheel::new(event::now()),
         callbacks: FxHashMap::default(),
+        counted: address::Counted::default(),
         records: Records::default(),
         rests: FxHashMap::default(),
         to_park: Vec::new(),

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+/// Microseconds; what takes longer counts as this.
+const LONGEST: u64 = 60_000_000;
+
 /// Durations, to a thousandth of each.
 #[derive(Debug, Clone)]
 pub struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
-        // Three digits cannot be too many.
-        Self(Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits")))
+        let histogram = Histogram::new_with_bounds(1, LONGEST, 3);
+        Self(histogram.unwrap_or_else(|_| unreachable!("bounds and digits are right")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The clients of a storm, in a process of their own: the limit of open files counts for each.
 //!
 //! The check writes the next stage to their standard input, a line each; they say on their standard
-//! output when all listen (`open`), when all have heard the next message (`heard`), and what went wrong.
+//! output that they were `told`, when all listen (`open`), when all have heard the next message (`heard`), and what went wrong.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -71,7 +71,8 @@ impl Part {
     pub async fn tell(&mut self, stage: Stage) -> Result<()> {
         let line = format!("{}\n", stage.word());
         self.input.write_all(line.as_bytes()).await?;
-        Ok(())
+        // A kill must not be quicker than the word of it.
+        self.said("told").await
     }
 
     /// Waits until they say so; anything else is what went wrong.
@@ -129,6 +130,7 @@ pub async fn main(what: &str) -> Result<()> {
                 let stages = [Stage::Calm, Stage::Broken, Stage::Killed];
                 let told = stages.into_iter().find(|stage| stage.word() == line);
                 stage.send_replace(told.with_context(|| line)?);
+                println!("told");
             }
         }
     }

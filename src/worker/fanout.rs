@@ -28,6 +28,9 @@ const STEPS_BETWEEN_LOOKS: u32 = 16;
 /// Subscribers that one channel serves before the next has its turn.
 const SLICE: u32 = 256;
 
+/// Subscribers that are passed by in one step, at most: those who take no more now cost the others little.
+const PASSED_BY: usize = 16;
+
 /// Channels whose fan-out is on its way at one time, at most.
 const JOBS: usize = 64;
 
@@ -244,20 +247,28 @@ impl Worker {
         let Some(local) = attached.channels.get_mut(job.channel) else {
             return Turn::Worked;
         };
-        let index = local.sweep;
-        let Some(subscriber) = self.subscribers.get(index) else {
-            self.end_job(hub, job.channel);
-            return Turn::Worked;
-        };
-        local.sweep = subscriber.next;
-        job.served += 1;
-        job.ahead.step(&self.subscribers);
-        let turn = if subscriber.busy || (subscriber.cursor >= job.next && !job.closes) {
-            Turn::Worked
-        } else if job.closes {
-            Turn::CatchUp(index)
-        } else {
-            job.serve(self, index)
+        let mut found = None;
+        for _ in 0..PASSED_BY {
+            let index = local.sweep;
+            let Some(subscriber) = self.subscribers.get(index) else {
+                self.end_job(hub, job.channel);
+                return Turn::Worked;
+            };
+            local.sweep = subscriber.next;
+            job.served += 1;
+            job.ahead.step(&self.subscribers);
+            if !subscriber.busy && (subscriber.cursor < job.next || job.closes) {
+                found = Some(index);
+                break;
+            }
+            if job.served.is_multiple_of(SLICE) {
+                break;
+            }
+        }
+        let turn = match found {
+            None => Turn::Worked,
+            Some(index) if job.closes => Turn::CatchUp(index),
+            Some(index) => job.serve(self, index),
         };
         let jobs = &mut self.hubs[hub].jobs;
         if job.served.is_multiple_of(SLICE) {

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod channels;
+pub mod detail;
 pub mod front;
 pub mod input;
 pub mod publish;

@@ -4,6 +4,7 @@
 //! nginx runs each worker's event loop on one thread, and calls the module on that thread only;
 //! nothing here may be used from another.
 
+pub mod address;
 pub mod conf;
 pub mod connection;
 pub mod cycle;

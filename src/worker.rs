@@ -4,6 +4,7 @@
 //! inside [`with`]: nginx may call back (a request's cleanup), and that must find the state whole.
 //! So each step takes out what is to be done, and does it afterwards.
 
+pub mod address;
 pub mod ahead;
 pub mod attached;
 pub mod broadcast;
@@ -60,6 +61,8 @@ pub struct Worker {
     pub wheel: Wheel,
     /// JSONP callbacks of those who have one.
     pub callbacks: FxHashMap<u32, Box<str>>,
+    /// Those who are counted for their addresses.
+    pub counted: address::Counted,
     /// What is kept of the requests of those who are parked.
     pub records: Records,
     /// What those of them who are slow have not taken yet.

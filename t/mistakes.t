@@ -602,3 +602,30 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*"icomet_park" is duplicate.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 67: max_subscribers_per_ip: negative
+--- http_config
+    icomet_hub main { max_subscribers_per_ip -1; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*max_subscribers_per_ip "-1": use a number from 0 to 100000000.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 68: max_subscribers_per_ip: no number
+--- http_config
+    icomet_hub main { max_subscribers_per_ip many; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*max_subscribers_per_ip "many": use a number from 0 to 100000000.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 69: max_subscribers_per_ip: too large
+--- http_config
+    icomet_hub main { max_subscribers_per_ip 100000001; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*max_subscribers_per_ip "100000001": use a number from 0 to 100000000.* in \S*nginx\.conf:\d+/]

@@ -160,13 +160,15 @@ impl Zone {
     ) -> Result<Broadcast, PublishError> {
         let guard = self.lock_commons();
         guard.reclaim(RECLAIM);
-        let place = guard
-            .write_body(content, now, |body| {
-                body.slot.set(u32::from(worker.slot));
-                body.incarnation.set(worker.incarnation);
-                body.over.set(0);
-            })
-            .ok_or(PublishError::ZoneFull)?;
+        let written = guard.write_body(content, now, |body| {
+            body.slot.set(u32::from(worker.slot));
+            body.incarnation.set(worker.incarnation);
+            body.over.set(0);
+        });
+        let Some(place) = written else {
+            self.header().refused_publishes.next();
+            return Err(PublishError::ZoneFull);
+        };
         Ok(Broadcast {
             body: place,
             shard: 0,

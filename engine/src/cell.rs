@@ -75,6 +75,11 @@ impl Long {
         core::sync::atomic::fence(Ordering::SeqCst);
     }
 
+    /// Adds for all processes.
+    pub fn plus(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
     /// Adds one for all processes, and gives what stood there.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::SeqCst)

@@ -257,6 +257,7 @@ impl<'z> Guard<'z> {
         channel.subscribers.add(1);
         if !channel.is(LOG) {
             self.shard.subscribers.add(1);
+            self.zone.slot(slot).subscribers.add(1);
         }
         true
     }

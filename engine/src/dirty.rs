@@ -160,6 +160,9 @@ impl Zone {
         guard.grant_grace(known, count, until);
         record.count.take(count);
         guard.take_subscribers(place, known, count, until);
+        if !known.is(LOG) {
+            self.slot(worker.slot).subscribers.take(count);
+        }
         if record.count.get() == 0 {
             guard.leave_record(place, known, worker.slot);
         }

@@ -1,7 +1,7 @@
 //! Where everything stands in a zone of a given size.
 //!
 //! ```text
-//! header | worker slots | shards, commons | hash buckets | page bitmap | page descriptors | pages
+//! header | worker slots | shards, commons | hash buckets | address buckets | page bitmap | page descriptors | pages
 //! ```
 //!
 //! The hash table and the page descriptors are sized once, from the zone's size: one bucket for 512
@@ -19,6 +19,9 @@ pub const PAGE: usize = 4096;
 /// Bytes of zone for which there is one hash bucket.
 const BYTES_A_BUCKET: usize = 512;
 
+/// Buckets of channels for which there is one of client addresses.
+const BUCKETS_AN_ADDRESS_BUCKET: usize = 4;
+
 /// Most shards a zone has.
 pub const MAX_SHARDS: usize = 64;
 
@@ -34,14 +37,16 @@ pub struct Geometry {
     pub buckets: u32,
     /// Pages.
     pub pages: u32,
-    /// Not used.
-    pub reserved: u32,
+    /// Buckets of client addresses in one shard; a power of two.
+    pub address_buckets: u32,
     /// Where the worker slots begin.
     pub slots_at: u64,
     /// Where the shards begin; the commons is the last.
     pub shards_at: u64,
     /// Where the buckets begin.
     pub buckets_at: u64,
+    /// Where the buckets of client addresses begin.
+    pub addresses_at: u64,
     /// Where the bitmap of used pages begins.
     pub bitmap_at: u64,
     /// Where the page descriptors begin.
@@ -71,8 +76,10 @@ impl Geometry {
         let slots_at = place(size_of::<WorkerSlot>() * WORKER_SLOTS, 64);
         let shards_at = place(size_of::<Shard>() * (shards + 1), 64);
         let buckets_at = place(4 * buckets * shards, 64);
+        let address_buckets = buckets / BUCKETS_AN_ADDRESS_BUCKET;
+        let addresses_at = place(4 * address_buckets * shards, 64);
         // A little more than the pages that are left, so that the bitmap is never too short.
-        let most = (size - buckets_at as usize) / PAGE;
+        let most = (size - addresses_at as usize) / PAGE;
         let bitmap_at = place(most.div_ceil(64) * 8, 64);
         let descriptors_at = place(most * size_of::<crate::pages::Page>(), 64);
         let pages_at = place(0, PAGE);
@@ -85,10 +92,11 @@ impl Geometry {
             shards: shards as u32,
             buckets: buckets as u32,
             pages: pages as u32,
-            reserved: 0,
+            address_buckets: address_buckets as u32,
             slots_at,
             shards_at,
             buckets_at,
+            addresses_at,
             bitmap_at,
             descriptors_at,
             pages_at,
@@ -116,7 +124,8 @@ mod tests {
             assert!(g.shards_at >= g.slots_at + (size_of::<WorkerSlot>() * WORKER_SLOTS) as u64);
             let shards = (size_of::<Shard>() * (g.shards as usize + 1)) as u64;
             assert!(g.buckets_at >= g.shards_at + shards);
-            assert!(g.bitmap_at >= g.buckets_at + u64::from(4 * g.buckets * g.shards));
+            assert!(g.addresses_at >= g.buckets_at + u64::from(4 * g.buckets * g.shards));
+            assert!(g.bitmap_at >= g.addresses_at + u64::from(4 * g.address_buckets * g.shards));
             assert!(g.descriptors_at >= g.bitmap_at + u64::from(g.pages.div_ceil(64)) * 8);
             let descriptors = u64::from(g.pages) * size_of::<crate::pages::Page>() as u64;
             assert!(g.pages_at >= g.descriptors_at + descriptors);

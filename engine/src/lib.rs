@@ -11,9 +11,9 @@
 //! | [`zone::Header`] | one | magic, version, epoch, counters, the pool's lock |
 //! | [`slot::WorkerSlot`] | 64 bytes × 512 | a worker's reading epoch and dirty list |
 //! | [`shard::Shard`] | 2.3 KB × (1 to 64, and the commons) | lock, counts, wheel, lists |
-//! | hash buckets | 4 bytes for 512 bytes of zone | |
+//! | hash buckets | 4 bytes for 512 bytes of zone, and a quarter of it for client addresses | |
 //! | page descriptors | 32 bytes for a page | |
-//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content) |
+//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content), client addresses (32 bytes) |
 //!
 //! An idle channel with a 16-byte name takes one block of 128 bytes; a first message of 40 bytes takes
 //! one of 64, and its ring one of 16. References are 32 bits wide, in units of 8 bytes.
@@ -25,6 +25,7 @@
 //! * Readers hold no counts: freed messages wait in [`limbo`].
 //! * When a holder of a lock dies, the next one repairs what it protects ([`repair`]).
 
+mod address;
 mod ahead;
 mod blocks;
 mod broadcast;
@@ -57,6 +58,7 @@ mod wake;
 mod wheel;
 mod zone;
 
+pub use address::{Admission, ClientAddress, EnterError};
 pub use broadcast::Broadcast;
 pub use channel::ChannelRef;
 pub use dirty::DirtyList;
@@ -67,7 +69,7 @@ pub use reading::{Authority, Lost, Reading, Request, Stay, SubscribeError, Subsc
 pub use registry::{Registry, RegistryError, WORKER_SLOTS, WorkerId};
 pub use restore::{Restore, Restored};
 pub use snapshot::{Identity, Snapshot, StoredChannel, StoredContent, StoredMessage};
-pub use stats::{ScanCursor, ZoneStats};
+pub use stats::{ScanCursor, WorkerStats, ZoneStats};
 pub use verify::VerifyReport;
 pub use wake::WakeSet;
 pub use zone::{Zone, ZoneError};

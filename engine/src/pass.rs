@@ -6,7 +6,8 @@ use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 impl Zone {
-    /// Takes a subscriber of a channel over from another worker; the channel, for the one that took it.
+    /// Takes a subscriber of a channel over from another worker; the channel, for the one that took it. The
+    /// other one then says [`Zone::passed_on`].
     /// The channel's count stays what it is, and no limit is asked. `None`: there is no such channel
     /// (any more), or no memory for the record of a worker; nothing has changed then.
     ///
@@ -33,5 +34,11 @@ impl Zone {
             }
         }
         Some(ChannelRef(place.units()))
+    }
+
+    /// A subscriber of this worker was passed on: the worker has one less. It says so itself, because
+    /// nobody else writes its number.
+    pub fn passed_on(&self, worker: WorkerId) {
+        self.slot(worker.slot).subscribers.take(1);
     }
 }

@@ -162,7 +162,7 @@ impl Zone {
         }
         let address = self.address(name);
         self.ask_for_bucket(address.shard, address.bucket);
-        self.with_room(
+        let published = self.with_room(
             limits,
             PublishError::ZoneFull,
             address.shard,
@@ -196,7 +196,11 @@ impl Zone {
                     subscribers: channel.subscribers.get(),
                 })
             },
-        )
+        );
+        if published.is_err() {
+            self.header().refused_publishes.next();
+        }
+        published
     }
 
     /// Makes a channel if it is not there, gives it `fresh_token` if it has none, and sets its expiry.

@@ -173,13 +173,19 @@ impl Reading<'_> {
     ) -> Result<Subscription, SubscribeError> {
         let zone = self.zone;
         let shard = zone.address(request.name).shard;
-        zone.with_room(limits, SubscribeError::ZoneFull, shard, wake, |wake| {
+        let subscribed = zone.with_room(limits, SubscribeError::ZoneFull, shard, wake, |wake| {
             messages.clear();
             // What was let go for this subscriber must not wait for its own reading.
             let epoch = zone.header().reading_epoch.get();
             zone.slot(self.worker.slot).reading.publish(epoch);
             self.try_subscribe(request, limits, now, messages, wake)
-        })
+        });
+        match &subscribed {
+            Ok(subscription) => zone.tell_lost(subscription.lost),
+            Err(SubscribeError::WrongToken) => {}
+            Err(_) => _ = zone.header().refused_subscribers.next(),
+        }
+        subscribed
     }
 
     fn try_subscribe(

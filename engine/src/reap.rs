@@ -32,6 +32,7 @@ impl Zone {
         if header.slot_limit.get() < limit {
             header.slot_limit.set(limit);
         }
+        slot.pid.set(std::process::id());
         slot.incarnation.set(worker.incarnation);
     }
 
@@ -69,7 +70,7 @@ impl Zone {
         reaped
     }
 
-    /// Takes a slot's worker off every channel, ends its broadcasts, and clears the slot.
+    /// Takes a slot's worker off every channel and client address, ends its broadcasts, and clears the slot.
     fn take_off(&self, number: u16, limits: &Limits, now: u64, wake: &mut WakeSet) {
         let slot = self.slot(number);
         slot.reading.publish(0);
@@ -81,6 +82,7 @@ impl Zone {
                     guard.remove_worker(place, channel, number, until);
                 }
             }
+            guard.remove_entries_of(number);
         }
         let commons = self.lock_commons();
         let incarnation = slot.incarnation.get();
@@ -95,6 +97,7 @@ impl Zone {
         drop(commons);
         slot.dirty.swap(0);
         slot.resync.set(0);
+        slot.subscribers.set(0);
         slot.incarnation.set(0);
     }
 }

@@ -1,6 +1,6 @@
 //! Repair of a shard whose holder died.
 //!
-//! What can be reached from the hash chains, the list of closed channels, the log and (in the
+//! What can be reached from the hash chains (of channels and of client addresses), the list of closed channels, the log and (in the
 //! commons) the list of broadcasts is the truth. Everything else is made anew: counts, wheel, lists of
 //! pages. A block of the shard's pages that cannot be reached goes into limbo, not to a free list,
 //! because a reader may be reading it. Killed in its turn, the repair is begun again.
@@ -108,6 +108,7 @@ impl Guard<'_> {
         self.shard.channels.set(channels);
         self.shard.subscribers.set(subscribers);
         self.shard.messages.set(messages);
+        self.shard.addresses.set(self.all_entries().len() as u32);
     }
 
     /// Counts the ring entries of each broadcast anew. Each count is one store from what stood there
@@ -160,6 +161,9 @@ impl Guard<'_> {
                     reached.add(record);
                 }
             }
+        }
+        for entry in self.all_entries() {
+            reached.add(entry);
         }
         self.each_message(|message| {
             if !self.zone.at(message).is_some_and(Head::is_broadcast) {

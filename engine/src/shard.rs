@@ -30,6 +30,8 @@ pub struct Shard {
     pub subscribers: Word,
     /// Messages in all rings.
     pub messages: Word,
+    /// Entries of client addresses.
+    pub addresses: Word,
     /// Lists of pages with room, by class.
     pub partial: [Word; CLASSES],
     /// Blocks put into limbo since the last bag was sealed.

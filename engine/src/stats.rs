@@ -1,6 +1,8 @@
 //! Numbers to tell, and names to list.
 
 use crate::channel::CLOSED;
+use crate::geometry::PAGE;
+use crate::reading::Lost;
 use crate::shard::Shard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -22,6 +24,32 @@ pub struct ZoneStats {
     pub evictions: u64,
     /// Repairs after a worker died inside, since the zone was made.
     pub repairs: u64,
+    /// Publishes that were refused for want of memory, or of a channel, since the zone was made.
+    pub refused_publishes: u64,
+    /// Subscribers that were refused because of a limit, or for want of memory, since then.
+    pub refused_subscribers: u64,
+    /// How often a subscriber was told that messages are lost, since then.
+    pub lost_notices: u64,
+    /// How many messages these were; those of an unknown number are not in it.
+    pub lost_messages: u64,
+}
+
+impl ZoneStats {
+    /// Bytes that nothing uses. Pages that are in use have more room, for what fits into it.
+    pub fn bytes_free(&self) -> u64 {
+        self.pages_free * PAGE as u64
+    }
+}
+
+/// A worker that is attached to a zone. One that died is there until it is taken off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// Its slot.
+    pub slot: u16,
+    /// The process.
+    pub pid: u32,
+    /// Its subscribers.
+    pub subscribers: u32,
 }
 
 /// Where a list of names goes on.
@@ -48,6 +76,35 @@ impl Zone {
             pages_free: u64::from(header.pool.free.get()),
             evictions: header.evictions.get(),
             repairs: header.repairs.get(),
+            refused_publishes: header.refused_publishes.get(),
+            refused_subscribers: header.refused_subscribers.get(),
+            lost_notices: header.lost_notices.get(),
+            lost_messages: header.lost_messages.get(),
+        }
+    }
+
+    /// Bytes of the zone.
+    pub fn size(&self) -> u64 {
+        self.geometry().size
+    }
+
+    /// The workers that are attached, by slot.
+    pub fn workers(&self) -> Vec<WorkerStats> {
+        self.slots()
+            .filter(|(_, worker)| worker.incarnation.get() != 0)
+            .map(|(slot, worker)| WorkerStats {
+                slot,
+                pid: worker.pid.get(),
+                subscribers: worker.subscribers.get(),
+            })
+            .collect()
+    }
+
+    /// Counts that a subscriber is told that messages are lost, if they are.
+    pub fn tell_lost(&self, lost: Option<Lost>) {
+        if let Some(Lost { count, .. }) = lost {
+            self.header().lost_notices.plus(1);
+            self.header().lost_messages.plus(count.unwrap_or_default());
         }
     }
 

@@ -18,6 +18,8 @@ pub struct VerifyReport {
     pub channels: u64,
     /// Subscribers.
     pub subscribers: u64,
+    /// Client addresses, once for each worker that has subscribers of them.
+    pub addresses: u64,
     /// Blocks that are used.
     pub used: u64,
     /// Blocks that are free.
@@ -36,6 +38,7 @@ impl Zone {
         for index in 0..commons {
             let guard = self.lock(index, &mut WakeSet::default());
             guard.verify_channels(&mut report, &mut faults);
+            report.addresses += guard.verify_entries(&mut faults);
             let reached = guard.reach();
             guard.verify_blocks(&reached, &mut report, &mut faults);
         }

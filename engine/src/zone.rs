@@ -42,6 +42,14 @@ pub struct Header {
     pub evictions: Long,
     /// Repairs after a worker died inside.
     pub repairs: Long,
+    /// Publishes that were refused for want of memory, or of a channel.
+    pub refused_publishes: Long,
+    /// Subscribers that were refused because of a limit, or for want of memory.
+    pub refused_subscribers: Long,
+    /// How often a subscriber was told `lost`.
+    pub lost_notices: Long,
+    /// Messages that subscribers were told to be lost.
+    pub lost_messages: Long,
     /// Held by whoever takes a worker off, and by a worker that attaches.
     pub reaping: RobustMutex,
     /// The pages' lock and counts.

@@ -453,7 +453,14 @@ fn a_subscriber_passed_on_is_counted_once_and_wakes_its_new_worker() {
         world.subscribe(old, "a", 0, Stay::Always).unwrap();
     }
     let channel = world.zone.pass_on(b"a", old, new).unwrap();
+    world.zone.passed_on(old);
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 2);
+    let workers = world.zone.workers();
+    let of = |id: icomet_engine::WorkerId| {
+        let worker = workers.iter().find(|worker| worker.slot == id.slot);
+        worker.map(|worker| worker.subscribers)
+    };
+    assert_eq!((of(old), of(new)), (Some(1), Some(1)));
     world.check();
     world.publish("a", "one");
     for worker in [old, new] {

@@ -5,12 +5,25 @@
 
 mod common;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use common::{Ended, NOW, Random, World, fork, limits, wait};
 use icomet_engine::{
-    Limits, OnFull, Registry, ScanCursor, Stay, WORKER_SLOTS, WakeSet, WorkerId, fault,
+    ClientAddress, EnterError, Limits, OnFull, Registry, ScanCursor, Stay, WORKER_SLOTS, WakeSet,
+    WorkerId, fault,
 };
+
+/// One of two hundred addresses, so that some share a bucket.
+fn address(n: u8) -> ClientAddress {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, n % 200)).into()
+}
+
+fn enter(world: &World, worker: WorkerId, n: u8) -> Result<icomet_engine::Admission, EnterError> {
+    world
+        .zone
+        .enter(worker, address(n), 100, &limits(), &mut wake())
+}
 
 /// A zone that has something of everything, so that operations have neighbours to disturb.
 fn populated() -> (World, WorkerId) {
@@ -30,6 +43,9 @@ fn populated() -> (World, WorkerId) {
                 .zone
                 .presence_log(worker, shard, &limits(), NOW)
                 .unwrap();
+        }
+        for n in [1, 1, 2] {
+            let _stays = enter(&world, worker, n).unwrap();
         }
     }
     let mut job = world.zone.broadcast(world.me, b"to all", NOW).unwrap();
@@ -97,6 +113,13 @@ const OPERATIONS: [(&str, Operation); 20] = [
                 .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
         }
     }),
+    ("addresses that enter and leave", |w, me| {
+        for n in [1, 1, 2, 3] {
+            let admission = enter(w, me, n).unwrap();
+            let _stays = enter(w, me, n + 1).unwrap();
+            w.zone.leave(admission);
+        }
+    }),
     ("clear", |w, _| _ = w.zone.clear(b"c10")),
     ("close without subscribers", |w, _| {
         w.zone.close(b"c6", &limits(), NOW, &mut wake());
@@ -157,6 +180,14 @@ fn check_after(world: &World, other: WorkerId, what: &str) {
     if let Err(faults) = world.zone.verify() {
         panic!("{what}:\n{}", faults.join("\n"));
     }
+    for (n, count) in [(1, 4), (2, 2), (3, 0)] {
+        let counted = world.zone.subscribers_of(address(n));
+        assert_eq!(counted, count, "{what}: subscribers of address {n}");
+    }
+    let workers = world.zone.workers();
+    assert_eq!(workers.len(), 2, "{what}: {workers:?}");
+    let told: u64 = workers.iter().map(|w| u64::from(w.subscribers)).sum();
+    assert_eq!(told, world.zone.stats().subscribers, "{what}: {workers:?}");
     // Survivors are not deaf: each still hears of its channel.
     for worker in [world.me, other] {
         let mut list = world.zone.take_dirty(worker);
@@ -258,6 +289,7 @@ fn anything(world: &World, seed: u64) {
     let me = world.worker();
     let mut random = Random(seed | 1);
     let mut held = Vec::new();
+    let mut entered = Vec::new();
     let limits = Limits {
         on_full: OnFull::Evict,
         channel_buffer_size: 8,
@@ -266,7 +298,7 @@ fn anything(world: &World, seed: u64) {
     for tick in 0u64.. {
         let now = NOW + tick;
         let name = format!("c{}", random.below(40));
-        match random.below(12) {
+        match random.below(14) {
             0..=4 => {
                 let len = 1 << random.below(14);
                 let content = vec![b'a' + (len % 26) as u8; len as usize];
@@ -298,6 +330,12 @@ fn anything(world: &World, seed: u64) {
                     }
                 }
                 world.zone.take_resync(me);
+            }
+            12 => entered.extend(enter(world, me, random.below(200) as u8)),
+            13 if !entered.is_empty() => {
+                world
+                    .zone
+                    .leave(entered.swap_remove(random.below(entered.len() as u64) as usize));
             }
             10 => {
                 world
@@ -343,6 +381,9 @@ fn a_thousand_random_deaths_leave_no_trace() {
         world.check();
         let stats = world.zone.stats();
         assert_eq!(stats.subscribers, 0, "round {round}: ghosts");
+        assert_eq!(world.zone.workers().len(), 1, "round {round}: ghosts");
+        let counted = world.zone.verify().unwrap().addresses;
+        assert_eq!(counted, 0, "round {round}: addresses of ghosts");
     }
     assert_eq!(deaths, 1000);
     world

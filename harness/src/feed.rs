@@ -61,7 +61,7 @@ impl Transport {
 pub enum Event {
     /// A message.
     Message(Message),
-    /// SSE `retry:`, milliseconds.
+    /// SSE `retry:`, milliseconds; but not the one that a stream begins with.
     Retry(u64),
     /// The response ended as HTTP says it ends.
     End,
@@ -188,6 +188,9 @@ pub struct Feed {
     decoder: Decoder,
     parser: Parser,
     events: VecDeque<Event>,
+    begun: bool,
+    /// The `retry:` that it began with, as long as nothing else came.
+    hint: Option<u64>,
 }
 
 impl Feed {
@@ -208,11 +211,28 @@ impl Feed {
             decoder,
             parser: Parser::new(transport),
             events: VecDeque::new(),
+            begun: false,
+            hint: None,
         })
     }
 
     /// The next event. After [`Event::End`] there is none: ask no more.
+    ///
+    /// The `retry:` that a stream begins with is left out, unless it is all there is: then the server
+    /// sends the client away.
     pub async fn next(&mut self) -> Result<Event, HttpError> {
+        loop {
+            let event = self.any().await?;
+            let first = !std::mem::replace(&mut self.begun, true);
+            match (event, self.hint.take()) {
+                (Event::Retry(ms), _) if first => self.hint = Some(ms),
+                (Event::End, Some(ms)) => return Ok(Event::Retry(ms)),
+                (event, _) => return Ok(event),
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Result<Event, HttpError> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -122,6 +122,13 @@ impl Connection {
     pub async fn open_narrow(address: SocketAddr, bytes: u32) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(bytes)?;
+        Self::from_stream(socket.connect(address).await?)
+    }
+
+    /// Connects from an address of this machine's own.
+    pub async fn open_from(address: SocketAddr, from: Ipv4Addr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
         Self::from_stream(socket.connect(address).await?)
     }
 

@@ -117,6 +117,23 @@ impl Admin {
             .with_context(|| format!("info: {value}"))
     }
 
+    /// What `info` tells with `detail=1`.
+    pub async fn detail(&mut self) -> Result<Value> {
+        let target = format!("{}?detail=1", self.hub.admin("info"));
+        let response = self.ask(&target).await?;
+        serde_json::from_slice(&response.body).with_context(|| response.text())
+    }
+
+    /// One publish by POST, tried once: the status of the answer.
+    pub async fn try_push(&mut self, channel: &str, content: &str) -> Result<u16, HttpError> {
+        let form = format!("cname={}&content={content}", encode(channel));
+        let mut connection = self.take().await?;
+        connection.post(&self.hub.admin("push"), &form).await?;
+        let response = connection.response().await?;
+        self.keep(connection, &response);
+        Ok(response.head.status)
+    }
+
     /// Waits until `info` counts exactly so many subscribers.
     pub async fn await_subscribers(&mut self, channel: Option<&str>, count: usize) -> Result<()> {
         let cell = tokio::sync::Mutex::new(self);

@@ -11,6 +11,7 @@ mod feed;
 mod hammer;
 mod http;
 mod hub;
+mod latency;
 mod ledger;
 mod message;
 mod nginx;
@@ -28,9 +29,10 @@ use lexopt::prelude::*;
 use crate::nginx::Setup;
 
 const HELP: &str = "\
-icomet-harness [FILTER] [--list] [--keep] [--nginx PATH] [--module PATH]
+icomet-harness [FILTER] [--full] [--list] [--keep] [--nginx PATH] [--module PATH]
 
 FILTER    run only the checks whose name contains it
+--full    only the checks that have figures to tell, at full size (docs/reliability.md)
 --list    name the checks and what they look for
 --keep    leave the temporary prefixes (configuration, error.log)
 --nginx   default target/release/nginx-objs/nginx
@@ -40,6 +42,7 @@ FILTER    run only the checks whose name contains it
 struct Arguments {
     filter: String,
     list: bool,
+    storm_clients: Option<String>,
     help: bool,
     setup: Setup,
 }
@@ -48,18 +51,23 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
     let mut found = Arguments {
         filter: String::new(),
         list: false,
+        storm_clients: None,
         help: false,
         setup: Setup {
             nginx: PathBuf::from("target/release/nginx-objs/nginx"),
             module: PathBuf::from("target/release/libngx_http_icomet_module.so"),
             keep: false,
             files: 1024,
+            full: false,
         },
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("list") => found.list = true,
+            // Said by the check "storm" to its own processes.
+            Long("storm-clients") => found.storm_clients = Some(parser.value()?.string()?),
+            Long("full") => found.setup.full = true,
             Long("keep") => found.setup.keep = true,
             Long("nginx") => found.setup.nginx = parser.value()?.into(),
             Long("module") => found.setup.module = parser.value()?.into(),
@@ -101,5 +109,14 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(what) = arguments.storm_clients {
+        return match runtime.block_on(checks::storm::clients::main(&what)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                println!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     runtime.block_on(runner::run(arguments.setup, &arguments.filter))
 }

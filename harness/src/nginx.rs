@@ -25,6 +25,8 @@ pub struct Setup {
     pub keep: bool,
     /// How many files a process may have open.
     pub files: u64,
+    /// Whether checks run at the size whose figures docs/reliability.md tells.
+    pub full: bool,
 }
 
 impl Setup {

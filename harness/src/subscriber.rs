@@ -1,6 +1,7 @@
 //! A subscriber that resumes: it knows which seq is due next and refuses any other.
 
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -59,6 +60,7 @@ pub struct Subscriber {
     /// How often it opened a connection.
     pub connections: u64,
     narrow: Option<u32>,
+    from: Option<Ipv4Addr>,
     retry: Option<u64>,
     failures: u32,
     pending: VecDeque<Message>,
@@ -82,6 +84,7 @@ impl Subscriber {
             lost: 0,
             connections: 0,
             narrow: None,
+            from: None,
             retry: None,
             failures: 0,
             pending: VecDeque::new(),
@@ -112,6 +115,16 @@ impl Subscriber {
     pub fn narrow(mut self, bytes: u32) -> Self {
         self.narrow = Some(bytes);
         self
+    }
+
+    /// Connects from this address of this machine from now on.
+    pub fn come_from(&mut self, from: Ipv4Addr) {
+        self.from = Some(from);
+    }
+
+    /// Lets its connection go.
+    pub fn leave(&mut self) {
+        self.link = None;
     }
 
     /// The seq it waits for, when it knows one.
@@ -155,9 +168,10 @@ impl Subscriber {
     }
 
     async fn connect(&self) -> Result<Link, HttpError> {
-        let mut connection = match self.narrow {
-            Some(bytes) => Connection::open_narrow(self.hub.address, bytes).await?,
-            None => Connection::open(self.hub.address).await?,
+        let mut connection = match (self.narrow, self.from) {
+            (Some(bytes), _) => Connection::open_narrow(self.hub.address, bytes).await?,
+            (None, Some(from)) => Connection::open_from(self.hub.address, from).await?,
+            (None, None) => Connection::open(self.hub.address).await?,
         };
         if self.transport == Transport::LongPoll {
             let mut worker = None;

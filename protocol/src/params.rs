@@ -82,6 +82,11 @@ impl<'a> Params<'a> {
             .transpose()
     }
 
+    /// `detail`: whether `info` tells more; default no.
+    pub fn detail(&self) -> Result<bool, ParameterError> {
+        Ok(self.integer("detail", 0..=1)? == Some(1))
+    }
+
     /// `expires` in seconds; default -1; 0 or less means the hub's channel_timeout.
     pub fn expires(&self) -> Result<i64, ParameterError> {
         self.integer("expires", MIN_EXPIRES..=MAX_EXPIRES)

@@ -69,11 +69,15 @@ fn body_wins_and_the_first_of_a_name_wins() {
 
 #[test]
 fn absent_and_empty_values_take_their_defaults() {
-    for text in ["", "seq=&noop=&wait=&expires=&epoch=&cb=&token=&content="] {
+    for text in [
+        "",
+        "seq=&noop=&wait=&detail=&expires=&epoch=&cb=&token=&content=",
+    ] {
         let params = query(text);
         assert_eq!(params.seq(), Ok(0));
         assert_eq!(params.noop(), Ok(0));
         assert_eq!(params.wait(), Ok(None));
+        assert_eq!(params.detail(), Ok(false));
         assert_eq!(params.expires(), Ok(-1));
         assert_eq!(params.epoch(), Ok(None));
         assert_eq!(params.callback(), Ok(None));
@@ -88,6 +92,9 @@ fn numbers_within_their_range() {
     assert_eq!(query("noop=18446744073709551615").noop(), Ok(u64::MAX));
     assert_eq!(query("seq=%31%32").seq(), Ok(12));
     assert_eq!(query("wait=0").wait(), Ok(Some(0)));
+    assert_eq!(query("detail=0").detail(), Ok(false));
+    assert_eq!(query("detail=1").detail(), Ok(true));
+    assert!(query("detail=2").detail().is_err());
     assert_eq!(query("wait=3600").wait(), Ok(Some(3600)));
     assert_eq!(query("expires=31536000").expires(), Ok(31_536_000));
     assert_eq!(query("expires=-2147483648").expires(), Ok(-2_147_483_648));

@@ -33,6 +33,8 @@ pub struct Hub {
     pub auth: Auth,
     /// What the engine is told at each operation.
     pub limits: Limits,
+    /// Most subscribers of one client address, over all workers; 0: no limit, and nothing is counted.
+    pub max_subscribers_per_ip: u32,
     /// Idle time of a subscriber before a noop, in milliseconds.
     pub polling_timeout: u64,
     /// Where its channels are kept while nginx is away.
@@ -59,6 +61,7 @@ impl Hub {
                 max_message_size: 1 << 20,
                 on_full: OnFull::Refuse,
             },
+            max_subscribers_per_ip: 0,
             polling_timeout: 30_000,
             state_file: None,
             zone: Cell::new(None),

@@ -15,11 +15,12 @@ use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 11] = [
     "zone",
     "auth",
     "max_channels",
     "max_subscribers_per_channel",
+    "max_subscribers_per_ip",
     "channel_buffer_size",
     "channel_timeout",
     "polling_timeout",
@@ -154,12 +155,16 @@ impl Block {
             "auth" => {
                 hub.auth = choice(name, value, &[("none", Auth::None), ("token", Auth::Token)])?
             }
-            "max_channels" => hub.limits.max_channels = number(name, value, 100_000_000)?,
+            "max_channels" => hub.limits.max_channels = number(name, value, 1, 100_000_000)?,
             "max_subscribers_per_channel" => {
-                hub.limits.max_subscribers_per_channel = small(number(name, value, 100_000_000)?);
+                hub.limits.max_subscribers_per_channel =
+                    small(number(name, value, 1, 100_000_000)?);
+            }
+            "max_subscribers_per_ip" => {
+                hub.max_subscribers_per_ip = small(number(name, value, 0, 100_000_000)?);
             }
             "channel_buffer_size" => {
-                hub.limits.channel_buffer_size = small(number(name, value, 1_000_000)?);
+                hub.limits.channel_buffer_size = small(number(name, value, 1, 1_000_000)?);
             }
             "channel_timeout" => {
                 hub.limits.channel_timeout = time(name, value, 365 * 86400, "365d")?;
@@ -201,12 +206,12 @@ impl Hub {
     }
 }
 
-fn number(name: &str, value: &[u8], max: u64) -> Result<u64, String> {
+fn number(name: &str, value: &[u8], min: u64, max: u64) -> Result<u64, String> {
     let shown = String::from_utf8_lossy(value);
     match shown.parse::<u64>() {
-        Ok(n) if (1..=max).contains(&n) && value[0] != b'+' => Ok(n),
+        Ok(n) if (min..=max).contains(&n) && value[0] != b'+' => Ok(n),
         _ => Err(format!(
-            "invalid {name} \"{shown}\": use a number from 1 to {max}"
+            "invalid {name} \"{shown}\": use a number from {min} to {max}"
         )),
     }
 }

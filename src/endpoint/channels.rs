@@ -6,7 +6,7 @@ use icomet_protocol::params::Params;
 use nginx_sys::ngx_int_t;
 
 use super::publish::{no_worker, refused};
-use super::{front, input};
+use super::{detail, front, input};
 use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
@@ -127,14 +127,18 @@ fn next_seq(context: &Context, name: &str, next: Option<u64>) -> Answer {
     Answer::new(status, HTML, body)
 }
 
-/// `info`: subscribers of a channel, or the totals of the hub.
+/// `info`: subscribers of a channel, or the totals of the hub, with `detail=1` more of them.
 pub fn info<'a>(
     request: &'a Request,
     context: &Context,
     params: &Params<'a>,
 ) -> Result<Answer, Answer> {
     let mut body = Vec::new();
+    let detail = params.detail().map_err(input::bad)?;
     if !input::names_channel(request, params) {
+        if detail {
+            return in_zone(context, "", |zone, _| detail::of(&context.hub, zone));
+        }
         let stats = in_zone(context, "", |zone, _| zone.stats())?;
         let version = env!("CARGO_PKG_VERSION");
         frame::info_total(version, stats.channels, stats.subscribers, &mut body);

@@ -13,9 +13,9 @@ use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Method, Request, code};
-use crate::ffi::{event, log};
+use crate::ffi::{address, event, log};
 use crate::sink::{Held, media_type};
-use crate::worker::delivery::farewell;
+use crate::worker::delivery::{farewell, retry};
 use crate::worker::frames::single;
 use crate::worker::parking;
 use crate::worker::subscribe::{Ask, Outcome};
@@ -112,6 +112,7 @@ fn subscribe(
         let body = if poll { noop } else { farewell(transport) };
         return Ok(whole(request, context, transport, jsonp, &body));
     }
+    let address = address::of_request(&request).map(Into::into);
     let outcome = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
         let ask = Ask {
@@ -125,7 +126,7 @@ fn subscribe(
             noop,
             wait,
         };
-        Some(worker.subscribe(&ask, Held(request)))
+        Some(worker.admit(&ask, address, Held(request)))
     });
     let Some(outcome) = outcome.flatten() else {
         log::error("a subscriber came to a process that is no icomet worker");
@@ -144,13 +145,23 @@ fn subscribe(
         Outcome::Refused(SubscribeError::TooManyChannels) => (429, b"Too many channels"),
         Outcome::Refused(SubscribeError::TooManySubscribers) => (429, b"Too many subscribers"),
         Outcome::Refused(SubscribeError::ZoneFull) => return Err(zone_full(context, &name)),
+        Outcome::Crowded(address) => {
+            let max = context.hub.max_subscribers_per_ip;
+            log::crowded(&context.hub.name, &address, max);
+            (429, b"Too many subscribers from this address")
+        }
     };
-    let body = single(
+    let mut body = match transport {
+        // A browser comes back for more: not all in one moment.
+        Transport::Sse => retry(),
+        _ => Vec::new(),
+    };
+    body.extend(single(
         transport,
         0,
         &message(Kind::Status(kind), 0, content),
         callback.as_ref(),
-    );
+    ));
     Ok(whole(request, context, transport, jsonp, &body))
 }
 

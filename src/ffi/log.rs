@@ -2,7 +2,9 @@
 
 use core::cell::Cell;
 use core::ptr::addr_of;
+use std::thread::LocalKey;
 
+use icomet_engine::ClientAddress;
 use nginx_sys::{
     NGX_LOG_ALERT, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
     ngx_cycle, ngx_cycle_t, ngx_log_t,
@@ -93,20 +95,40 @@ pub fn os_error(text: &str, err: &std::io::Error) {
     write(NGX_LOG_ERR, err.raw_os_error().unwrap_or(0), text);
 }
 
-/// A hub's zone is full: said at most once a second by each worker, however often it happens.
+/// Says something at most once a second in each worker, however often it happens.
+fn seldom(last: &'static LocalKey<Cell<u64>>, say: impl FnOnce()) {
+    let now = super::event::now();
+    if now.abs_diff(last.get()) >= 1000 {
+        last.set(now);
+        say();
+    }
+}
+
+/// A client was refused because its address has as many subscribers as it may.
+pub fn crowded(hub: &str, address: &ClientAddress, max: u32) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "client {address} has {max} subscribers of hub \"{hub}\" already: more are refused \
+             (max_subscribers_per_ip)"
+        ));
+    });
+}
+
+/// A hub's zone is full.
 pub fn zone_full(hub: &str) {
     thread_local! {
         static LAST: Cell<u64> = const { Cell::new(0) };
     }
-    let now = super::event::now();
-    if now.abs_diff(LAST.get()) < 1000 {
-        return;
-    }
-    LAST.set(now);
-    error(&format!(
-        "the zone of hub \"{hub}\" is full: make it larger (zone), keep less (channel_buffer_size, \
+    let say = || {
+        error(&format!(
+            "the zone of hub \"{hub}\" is full: make it larger (zone), keep less (channel_buffer_size, \
          channel_timeout), or let old messages go (on_full evict)"
-    ));
+        ))
+    };
+    seldom(&LAST, say);
 }
 
 /// Something the operator should change.

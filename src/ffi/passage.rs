@@ -1,11 +1,13 @@
 //! A parked connection on its way to another worker: what it takes along, and how it is made anew there.
 
 use core::ptr::{self, NonNull};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use icomet_handover::{ProxyProtocol, Socket};
 use nginx_sys::ngx_str_t;
 
+use super::address;
 use super::conf::bytes;
 use super::connection::{Connection, Origin, view};
 use super::shim::{self, icomet_passage_t};
@@ -58,6 +60,13 @@ impl Connection {
             };
             Some((socket, bytes(raw.listening)))
         }
+    }
+
+    /// The client's address, if it has one.
+    pub fn address(self) -> Option<IpAddr> {
+        let connection = NonNull::new(self.as_ptr())?;
+        // SAFETY: the connection is live.
+        unsafe { address::of_connection(connection) }
     }
 
     /// Its descriptor, which it keeps.

@@ -133,6 +133,8 @@ impl Worker {
         self.wheel.remove(&mut self.subscribers, index);
         let subscriber = self.subscribers.get(index)?;
         let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
+        self.leave(hub, index);
+        let subscriber = self.subscribers.get(index)?;
         let (sink, seq) = (subscriber.sink, Some(subscriber.cursor));
         if subscriber.has_callback {
             self.callbacks.remove(&index);
@@ -205,7 +207,7 @@ impl Worker {
         }
         if self.drain.is_some() {
             // One that is to move catches up there.
-            let moves = self.is_to_move(subscriber);
+            let moves = self.handover.is_to_move(subscriber);
             return (!moves).then(|| (self.end_politely(index), false));
         }
         let subscriber = self.subscribers.get_mut(index)?;
@@ -220,6 +222,7 @@ impl Worker {
             subscriber.busy = false;
             return None;
         }
+        zone.tell_lost(batch.lost);
         let more = batch.next < batch.channel_next;
         subscriber.busy = more;
         subscriber.cursor = batch.next;
@@ -251,7 +254,7 @@ impl Worker {
         let Some(subscriber) = self.subscribers.get(index) else {
             return Step::Nothing;
         };
-        if Wheel::holds(subscriber) || self.is_to_move(subscriber) {
+        if Wheel::holds(subscriber) || self.handover.is_to_move(subscriber) {
             return Step::Nothing;
         }
         if subscriber.deadline <= tick(event::now()) {
@@ -315,13 +318,29 @@ impl Worker {
     }
 }
 
+/// How long a browser waits before it comes back when an SSE stream was cut, in milliseconds.
+const RETRY: u64 = 2000;
+
+/// What an SSE stream begins with: the time after which a browser comes back when it is cut. It is
+/// another for each, half as long to half as long again, so that the clients of a worker that dies, or
+/// of a network that fails, do not all come back at once.
+pub fn retry() -> Vec<u8> {
+    let mut frame = Vec::new();
+    sse_retry(RETRY / 2 + random(RETRY), &mut frame);
+    frame
+}
+
+/// A number from 0 to `most`.
+fn random(most: u64) -> u64 {
+    nginx_sys::ngx_random().unsigned_abs() % (most + 1)
+}
+
 /// The last bytes of a stream whose worker exits.
 pub fn farewell(transport: Transport) -> Vec<u8> {
     let mut frame = Vec::new();
     if transport == Transport::Sse {
         // 500 to 3000 ms, so that a worker's clients do not all come back at once.
-        let jitter = nginx_sys::ngx_random().unsigned_abs() % 2501;
-        sse_retry(500 + jitter, &mut frame);
+        sse_retry(500 + random(2500), &mut frame);
     }
     frame
 }

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use icomet_engine::Lost;
 use icomet_protocol::frame::Transport;
 
 use crate::answer::Answer;
@@ -27,6 +28,9 @@ const STEPS_BETWEEN_LOOKS: u32 = 16;
 /// Subscribers that one channel serves before the next has its turn.
 const SLICE: u32 = 256;
 
+/// Subscribers that are passed by in one step, at most: those who take no more now cost the others little.
+const PASSED_BY: usize = 16;
+
 /// Channels whose fan-out is on its way at one time, at most.
 const JOBS: usize = 64;
 
@@ -37,6 +41,8 @@ pub struct Job {
     from: u64,
     /// The seq of the first message in the frames (later than `from` when some were lost).
     first: u64,
+    /// What those who wait are told to be lost.
+    lost: Option<Lost>,
     /// The cursor of those who were served.
     next: u64,
     /// The channel was closed: each subscriber is ended by itself.
@@ -219,6 +225,7 @@ impl Worker {
             channel,
             from: local.next,
             first: batch.first,
+            lost: batch.lost,
             next: batch.next,
             closes: batch.closes(),
             streams,
@@ -240,21 +247,29 @@ impl Worker {
         let Some(local) = attached.channels.get_mut(job.channel) else {
             return Turn::Worked;
         };
-        let index = local.sweep;
-        let Some(subscriber) = self.subscribers.get(index) else {
-            self.end_job(hub, job.channel);
-            return Turn::Worked;
-        };
-        local.sweep = subscriber.next;
-        job.served += 1;
-        job.ahead.step(&self.subscribers);
-        let passed_by = subscriber.busy || self.is_to_move(subscriber);
-        let turn = if passed_by || (subscriber.cursor >= job.next && !job.closes) {
-            Turn::Worked
-        } else if job.closes {
-            Turn::CatchUp(index)
-        } else {
-            job.serve(self, index)
+        let mut found = None;
+        for _ in 0..PASSED_BY {
+            let index = local.sweep;
+            let Some(subscriber) = self.subscribers.get(index) else {
+                self.end_job(hub, job.channel);
+                return Turn::Worked;
+            };
+            local.sweep = subscriber.next;
+            job.served += 1;
+            job.ahead.step(&self.subscribers);
+            let passed_by = subscriber.busy || self.handover.is_to_move(subscriber);
+            if !passed_by && (subscriber.cursor < job.next || job.closes) {
+                found = Some(index);
+                break;
+            }
+            if job.served.is_multiple_of(SLICE) {
+                break;
+            }
+        }
+        let turn = match found {
+            None => Turn::Worked,
+            Some(index) if job.closes => Turn::CatchUp(index),
+            Some(index) => job.serve(self, index),
         };
         let jobs = &mut self.hubs[hub].jobs;
         if job.served.is_multiple_of(SLICE) {
@@ -292,6 +307,8 @@ impl Job {
                 return Turn::CatchUp(index);
             }
             subscriber.cursor = self.next;
+            let hub = subscriber.hub;
+            self.tell_lost(worker, hub);
             return match worker.remove_subscriber(index) {
                 Some(leaving) => Turn::Serve(index, Step::Answer(leaving, Rc::clone(answer))),
                 None => Turn::Worked,
@@ -300,7 +317,8 @@ impl Job {
         let Some(joined) = &self.streams[place(subscriber.transport)] else {
             return Turn::CatchUp(index);
         };
-        let first = if subscriber.cursor == self.from {
+        let waited = subscriber.cursor == self.from;
+        let first = if waited {
             0
         } else if subscriber.cursor > self.first {
             (subscriber.cursor - self.first) as usize
@@ -310,9 +328,18 @@ impl Job {
         subscriber.cursor = self.next;
         subscriber.touch(index, event::now());
         let (frame, from) = joined.since(first, subscriber.chunked);
-        Turn::Serve(
-            index,
-            Step::Send(subscriber.sink, Frame::clone(frame), from),
-        )
+        let (sink, hub) = (subscriber.sink, subscriber.hub);
+        if waited {
+            self.tell_lost(worker, hub);
+        }
+        Turn::Serve(index, Step::Send(sink, Frame::clone(frame), from))
+    }
+
+    fn tell_lost(&self, worker: &Worker, hub: u16) {
+        if self.lost.is_some()
+            && let Some(attached) = worker.hubs.get(usize::from(hub))
+        {
+            attached.zone.tell_lost(self.lost);
+        }
     }
 }

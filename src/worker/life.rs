@@ -21,7 +21,7 @@ use super::handover::{self, Handover, moving};
 use super::record::Records;
 use super::wheel::Wheel;
 use super::{
-    Worker, doorbell, fanout, generation, housekeeping, idle, install, parking, uninstall,
+    Worker, address, doorbell, fanout, generation, housekeeping, idle, install, parking, uninstall,
 };
 use crate::config::main::MainConf;
 use crate::ffi::event::{self, Event};
@@ -139,6 +139,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         subscribers: Slab::default(),
         wheel: Wheel::new(event::now()),
         callbacks: FxHashMap::default(),
+        counted: address::Counted::default(),
         records: Records::default(),
         rests: FxHashMap::default(),
         to_park: Vec::new(),

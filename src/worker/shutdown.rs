@@ -79,7 +79,7 @@ pub fn step() {
             // Who came meanwhile, or was being sent something, is met in the next round.
             drain.next = if index < end { index + 1 } else { 0 };
             let subscriber = worker.subscribers.get(index)?;
-            if worker.is_to_move(subscriber) {
+            if worker.handover.is_to_move(subscriber) {
                 return Some((index, Step::Nothing));
             }
             Some((index, worker.end_politely(index)))

@@ -1,13 +1,15 @@
 //! A client subscribes: what it is answered at once, or that it waits here.
 
-use icomet_engine::{Authority, Limits, Request as EngineRequest, Stay, SubscribeError};
+use icomet_engine::{
+    Authority, ClientAddress, Limits, Request as EngineRequest, Stay, SubscribeError,
+};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
 
 use super::Worker;
 use super::channel::LocalChannel;
-use super::delivery::{poll_answer, room};
+use super::delivery::{poll_answer, retry, room};
 use super::frames::{self, Batch};
 use super::subscriber::Subscriber;
 use super::wheel::{Place, SLOT, tick};
@@ -48,6 +50,8 @@ pub enum Outcome {
     Held(u32, u64, Frame),
     /// It is refused.
     Refused(SubscribeError),
+    /// It is refused, because its address has as many subscribers as it may.
+    Crowded(ClientAddress),
 }
 
 impl Worker {
@@ -116,6 +120,7 @@ impl Worker {
             Some(reference) => {
                 let mut head = match ask.transport {
                     Transport::Iframe => iframe_head().to_vec(),
+                    Transport::Sse => retry(),
                     _ => Vec::new(),
                 };
                 head.extend_from_slice(&begin);

@@ -247,7 +247,7 @@ sub subscribe {
     my ($cname) = $uri =~ /[?&]cname=([^&]*)/;
     my $admin = delete $o{admin} // '/icomet-admin';
     my $before = subscribers($cname, $admin);
-    my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow))->request('GET', $uri, %o);
+    my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow from))->request('GET', $uri, %o);
     push @held, $conn;
     until_true(sub { subscribers($cname, $admin) == $before + 1 }, "$uri is counted as a subscriber");
     return $conn;

@@ -11,6 +11,7 @@ use crate::nginx::Setup;
 
 mod broadcast;
 mod clients_gone;
+mod flood;
 mod hasty;
 mod kill;
 mod many_channels;
@@ -22,6 +23,8 @@ mod reload;
 mod restart;
 mod shutdown;
 mod slow_reader;
+mod stopped_readers;
+pub mod storm;
 
 /// A check under way.
 pub type Running = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
@@ -32,6 +35,8 @@ pub struct Check {
     pub name: &'static str,
     /// What it looks for, in one line.
     pub about: &'static str,
+    /// Whether it has figures to tell at full size.
+    pub has_figures: bool,
     /// Starts it.
     pub run: fn(Arc<Setup>) -> Running,
 }
@@ -42,67 +47,98 @@ pub fn all() -> Vec<Check> {
         Check {
             name: "many_on_one",
             about: "10,000 subscribers on one channel over 4 workers: all messages once, in order",
+            has_figures: false,
             run: |setup| Box::pin(many_on_one::run(setup)),
         },
         Check {
             name: "many_channels",
             about: "10,000 channels with a subscriber each: the same",
+            has_figures: false,
             run: |setup| Box::pin(many_channels::run(setup)),
         },
         Check {
             name: "reload",
             about: "five reloads under publishing: polite ends, nothing lost or repeated",
+            has_figures: false,
             run: |setup| Box::pin(reload::run(setup)),
         },
         Check {
             name: "restart",
             about: "nginx quit, stopped and started again under publishing: state_file loses nothing",
+            has_figures: false,
             run: |setup| Box::pin(restart::run(setup)),
         },
         Check {
             name: "kill",
             about: "kill -9 of ten workers under publishing: survivors miss nothing, counts exact",
+            has_figures: false,
             run: |setup| Box::pin(kill::run(setup)),
         },
         Check {
             name: "slow_reader",
             about: "a reader that stops is told what it lost; others and memory are unharmed",
+            has_figures: false,
             run: |setup| Box::pin(slow_reader::run(setup)),
         },
         Check {
             name: "broadcast",
             about: "a broadcast to 100,000 channels lets other requests through, comes once",
+            has_figures: false,
             run: |setup| Box::pin(broadcast::run(setup)),
         },
         Check {
             name: "psub",
             about: "each psub on each worker sees every channel come and go once",
+            has_figures: false,
             run: |setup| Box::pin(psub::run(setup)),
         },
         Check {
             name: "clients_gone",
             about: "2,000 clients that vanish are counted off; keepalive goes on after long polls",
+            has_figures: false,
             run: |setup| Box::pin(clients_gone::run(setup)),
         },
         Check {
             name: "hasty",
             about: "3,000 clients that reset before their answer: none counted, no worker dies",
+            has_figures: false,
             run: |setup| Box::pin(hasty::run(setup)),
         },
         Check {
             name: "parked",
             about: "a waiting subscriber of any transport costs less than 1 KB, and what cannot be parked more",
+            has_figures: false,
             run: |setup| Box::pin(parked::run(setup)),
         },
         Check {
             name: "shutdown",
             about: "nginx -s quit with 1,000 subscribers: each ends politely, nginx exits",
+            has_figures: false,
             run: |setup| Box::pin(shutdown::run(setup)),
         },
         Check {
             name: "old_client",
             about: "a client that behaves as icomet.js 0.2.x, by JSONP and by EventSource",
+            has_figures: false,
             run: |setup| Box::pin(old_client::run(setup)),
+        },
+        Check {
+            name: "flood",
+            about: "a flood into a 16 MB zone: only 200 and 507, live subscribers unharmed",
+            has_figures: true,
+            run: |setup| Box::pin(flood::run(setup)),
+        },
+        Check {
+            name: "stopped_readers",
+            about: "stopped readers on a busy channel cost less than 2 KB each",
+            has_figures: true,
+            run: |setup| Box::pin(stopped_readers::run(setup)),
+        },
+        Check {
+            name: "storm",
+            about: "clients that reconnect at once, their own way and after kill -9 of all workers",
+            has_figures: true,
+            run: |setup| Box::pin(storm::run(setup)),
         },
     ]
 }

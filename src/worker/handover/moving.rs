@@ -250,6 +250,9 @@ impl Moving {
             connection.release();
         }
         with(|worker| {
+            if let Some(attached) = worker.hubs.get(self.hub) {
+                attached.zone.passed_on(worker.id);
+            }
             worker
                 .handover
                 .exodus
@@ -341,9 +344,10 @@ impl Handover {
         }
     }
 
-    /// Whether this worker moves its subscribers.
-    pub fn is_moving(&self) -> bool {
-        self.exodus.as_ref().is_some_and(|exodus| !exodus.is_over)
+    /// Whether that subscriber is going to move: until it has, nothing is sent to it here.
+    pub fn is_to_move(&self, subscriber: &Subscriber) -> bool {
+        let is_moving = self.exodus.as_ref().is_some_and(|exodus| !exodus.is_over);
+        is_moving && matches!(subscriber.sink, Sink::Parked(connection, _) if connection.is_plain())
     }
 
     /// A successor of the newest generation there is, with room for one more. `Err`: there is no
@@ -397,12 +401,6 @@ impl Handover {
 }
 
 impl Worker {
-    /// Whether that subscriber is going to move: until it has, nothing is sent to it here.
-    pub fn is_to_move(&self, subscriber: &Subscriber) -> bool {
-        self.handover.is_moving()
-            && matches!(subscriber.sink, Sink::Parked(connection, _) if connection.is_plain())
-    }
-
     fn wait_for_another(&mut self, moving: Moving) {
         if let Some(exodus) = &mut self.handover.exodus {
             exodus.waiting.push_back(moving);
@@ -448,7 +446,7 @@ impl Worker {
         let end = self.subscribers.capacity();
         let found = (from..end).chain(0..from.min(end)).find(|index| {
             let subscriber = self.subscribers.get(*index);
-            subscriber.is_some_and(|subscriber| self.is_to_move(subscriber))
+            subscriber.is_some_and(|subscriber| self.handover.is_to_move(subscriber))
         });
         self.handover.exodus.as_mut()?.next = found.map_or(0, |index| index + 1);
         self.depart(found?)

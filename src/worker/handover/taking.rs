@@ -150,7 +150,7 @@ fn take(passage: &Passage<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
         uri: request.uri,
         args: request.args,
     };
-    let entered = with(|worker| worker.enter(passage, &destination, &kept, fresh, rest));
+    let entered = with(|worker| worker.take_in(passage, &destination, &kept, fresh, rest));
     entered.unwrap_or(Err(Refusal::Full))
 }
 
@@ -247,7 +247,7 @@ impl Handover {
 
 impl Worker {
     /// Takes a subscriber into the tables, and over in the zone.
-    fn enter(
+    fn take_in(
         &mut self,
         passage: &Passage<'_>,
         destination: &Destination<'_>,
@@ -317,6 +317,9 @@ impl Worker {
             local.push(&mut self.subscribers, index);
         }
         self.wheel.insert(&mut self.subscribers, index);
+        if let Some(address) = connection.address() {
+            self.readmit(destination.hub_index, index, address.into());
+        }
         self.keep_ticking();
         match rest {
             Some(rest) => {

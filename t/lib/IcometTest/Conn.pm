@@ -14,7 +14,8 @@ use Time::HiRes qw(time);
 # Generous: nginx may run under valgrind on a busy machine. Nothing waits that long when all is well.
 our $DEADLINE = $ENV{ICOMET_TEST_DEADLINE} || 60;
 
-# Options: tls: 1, or the protocol's version as IO::Socket::SSL names it; narrow: a receive buffer of about so many bytes, for a reader that is to fall behind.
+# Options: tls: 1, or the protocol's version as IO::Socket::SSL names it; narrow: a receive buffer of about so many bytes, for a reader that is to fall behind;
+# from: the last number of a loopback address to come from.
 sub new {
     my ($class, $port, %o) = @_;
     my $end = time + $DEADLINE;
@@ -41,6 +42,7 @@ sub _connect {
     my $socket = IO::Socket::INET->new(Proto => 'tcp') or return;
     # Before it connects, so that no larger window is ever offered.
     setsockopt $socket, SOL_SOCKET, SO_RCVBUF, $o{narrow} if $o{narrow};
+    bind $socket, pack_sockaddr_in(0, inet_aton("127.0.0.$o{from}")) or return if $o{from};
     return $socket->connect($port, INADDR_LOOPBACK) ? $socket : undef;
 }
 
@@ -66,7 +68,7 @@ sub request {
 # What is read from here on is the answer to another request, which was sent already.
 sub next_answer {
     my ($self, $method) = @_;
-    delete @$self{qw(status headers mode left complete)};
+    delete @$self{qw(status headers mode left complete begun retry)};
     $self->{method} = $method || 'GET';
     $self->{body} = '';
     return $self;
@@ -201,10 +203,21 @@ sub _decode {
     return;
 }
 
+# An SSE body begins with the time after which a browser comes back, which is another each time: it is taken off what
+# is read, and kept in {retry}. A body that is nothing else stays.
+sub _begin {
+    my ($self) = @_;
+    return if $self->{begun}++ || ($self->header('Content-Type') // '') !~ m{^text/event-stream};
+    1 while $self->{body} !~ /\n\n/ && $self->_more;
+    return if $self->{complete} && $self->{body} =~ /\Aretry: \d+\n\n\z/;
+    $self->{retry} = $1 if $self->{body} =~ s/\Aretry: (\d+)\n\n//;
+    return;
+}
+
 # The body up to and with the first match of a separator; what is left at the end of the response.
 sub _until {
     my ($self, $separator) = @_;
-    $self->head;
+    $self->_begin;
     while (1) {
         my $at = index $self->{body}, $separator;
         return substr $self->{body}, 0, $at + length $separator, '' if $at >= 0;
@@ -224,7 +237,7 @@ sub event { return $_[0]->_until("\n\n") }
 # The rest of the body, to the end of the response.
 sub rest {
     my ($self) = @_;
-    $self->head;
+    $self->_begin;
     1 while $self->_more;
     my $rest = $self->{body};
     $self->{body} = '';

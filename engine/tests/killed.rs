@@ -63,7 +63,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 20] = [
+const OPERATIONS: [(&str, Operation); 21] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),

@@ -64,14 +64,8 @@ for my $how (sort keys %how) {
     for my $transport ('sub', @STREAMS) {
         my $cname = "waiting1-$how-$transport";
         my $conn = $open{$cname};
-        my $rest = $conn->rest;
         my $what = "$how, $transport";
-        if    ($transport eq 'sub') { same($rest, data($cname, 8, '', 'noop') . "\n", "$what: noop") }
-        elsif ($transport eq 'sse') { matches($rest, qr/\A\n?retry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\n\z/, "$what: retry") }
-        else                        { same($rest, '', "$what: nothing more") }
-        same($conn->header('Connection'), 'close', "$what: Connection") if $transport eq 'sub';
-        same($conn->end, 'complete', "$what: end");
-        same($conn->closed, '', "$what: closed");
+        ends_politely($conn, $transport, $cname, $what, 8);
         my $entry = log_entry(qr/channel=$cname\|/, 'icomet.log');
         my %expected = (
             request => "GET /icomet/$transport?cname=$cname&seq=1&noop=8 HTTP/" . ($how =~ /10/ ? '1.0' : '1.1'),

@@ -321,3 +321,85 @@ same($poll->rest, data('handover9', 8, '', 'noop') . "\n", 'long poll: after');
 same($poll->header('Connection'), 'keep-alive', 'long poll: Connection');
 until_true(sub { !grep { kill 0, $_ } @old }, 'the old workers are gone');
 carries_on($stream, 'handover9', 1, 'stream');
+
+
+
+=== TEST 10: a request that was sent behind a waiting long poll is answered after it
+--- config
+    location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
+--- play
+my $before = subscribe('/icomet/sub?cname=handover10&seq=1');
+my $after = subscribe('/icomet/sub?cname=handover10&seq=1');
+my $behind = "GET /alive HTTP/1.1\r\nHost: localhost\r\n\r\n";
+$before->write($behind);
+# A worker has looked at what came before it answers another.
+get('/alive') for 1 .. 5;
+reload();
+$after->write($behind);
+same(subscribers('handover10'), 2, 'both have moved');
+push_ok('handover10', 'x');
+for ([before => $before], [after => $after]) {
+    my ($when, $conn) = @$_;
+    same($conn->rest, data('handover10', 1, 'x') . "\n", "sent $when: the message");
+    same($conn->next_answer('GET')->rest, "alive\n", "sent $when: the other answer");
+}
+# On a stream nothing is to be sent.
+my $stream = subscribe('/icomet/stream?cname=handover10&seq=2');
+reload();
+$stream->write('x');
+same($stream->end, 'cut', 'a stream ends');
+await_subscribers('handover10', 0);
+
+
+
+=== TEST 11: who takes nothing for send_timeout is closed by its new worker, with all that are behind
+--- http_config
+    icomet_hub main { zone 64m; }
+    log_format icomet 'channel=$icomet_channel|status=$status|bytes=$bytes_sent|transport=$icomet_transport';
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1 sndbuf=32k;
+        access_log logs/icomet.log icomet;
+        send_timeout 60s;
+        location ~ ^/icomet/ { icomet_park on; icomet_sub main; }
+    }
+--- play
+my %open;
+for my $n (1 .. 12) {
+    my $transport = $STREAMS[$n % 3];
+    my $cname = "handover11-$n";
+    $open{$n} = subscribe("/icomet/$transport?cname=$cname&seq=1", port => port(1), narrow => 16384);
+    $open{$n}->head;
+    push_ok($cname, chr(96 + $n) x 700_000);
+}
+# All are behind on a message of their own. Those that read have it whole.
+rewrite_config(sub { s/send_timeout 60s/send_timeout 2s/ or die });
+reload();
+for my $n (1 .. 6) {
+    same(message($open{$n}), data("handover11-$n", 1, chr(96 + $n) x 700_000), "$n: the message");
+    carries_on($open{$n}, "handover11-$n", 2, $n);
+}
+for my $n (7 .. 12) {
+    await_subscribers("handover11-$n", 0);
+    same(log_entry(qr/channel=handover11-$n\|/, 'icomet.log')->{status}, 200, "$n: status");
+    same($open{$n}->end, 'cut', "$n: cut");
+}
+
+
+
+=== TEST 12: over IPv6; header fields of the new configuration
+--- http_config
+    icomet_hub main { zone 16m; }
+    server {
+        listen [::1]:$TEST_NGINX_RAND_PORT_1;
+        add_header X-Kind old;
+        location ~ ^/icomet/ { icomet_park on; icomet_sub main; }
+    }
+--- play
+my %open = map { ($_ => subscribe("/icomet/$_?cname=handover12&seq=1", port => port(1), ipv6 => 1)) } 'sub', @STREAMS;
+rewrite_config(sub { s/X-Kind old/X-Kind new/ or die });
+reload();
+push_ok('handover12', 'x');
+same(message($open{$_}), data('handover12', 1, 'x'), $_) for 'sub', @STREAMS;
+same($open{sub}->header('X-Kind'), 'new', 'the answer of a long poll');
+same($open{stream}->header('X-Kind'), 'old', 'that of a stream began before');

@@ -248,7 +248,7 @@ sub subscribe {
     my ($cname) = $uri =~ /[?&]cname=([^&]*)/;
     my $admin = delete $o{admin} // '/icomet-admin';
     my $before = subscribers($cname, $admin);
-    my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow unix));
+    my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow unix ipv6));
     $conn->write(delete $o{before}) if defined $o{before};
     $conn->request('GET', $uri, %o);
     push @held, $conn;

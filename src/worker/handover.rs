@@ -94,7 +94,7 @@ pub struct Handover {
     names: Option<FxHashMap<&'static [u8], u16>>,
 }
 
-/// Joins the generation of the newest configuration, and says hello to older workers; in a new process,
+/// Joins the generation of this process, and says hello to older workers; in a new process,
 /// once it is a worker.
 pub fn join() {
     let number = cycle::worker_number();

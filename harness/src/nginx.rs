@@ -231,6 +231,12 @@ impl Nginx {
         self.check_log(allowed)
     }
 
+    /// How many lines of its log hold that text.
+    pub fn logged(&self, text: &str) -> usize {
+        let log = self.read("logs/error.log");
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+
     /// Fails on any alarming line that holds none of the `allowed` texts.
     pub fn check_log(&self, allowed: &[&str]) -> Result<()> {
         let mut log = self.read("logs/error.log");

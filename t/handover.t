@@ -32,16 +32,6 @@ sub ends_with_close {
     same($conn->end, 'complete', "$what: end");
 }
 
-# Stops processes while it does something, and continues them whatever happens.
-sub stopped {
-    my ($pids, $work) = @_;
-    kill 'STOP', @$pids;
-    my $done = eval { $work->(); 1 };
-    my $error = $@;
-    kill 'CONT', @$pids;
-    die $error unless $done;
-}
-
 # Begins a reload; the new workers, once there are some. The old ones may be there still.
 sub begin_reload {
     my @old = worker_pids();

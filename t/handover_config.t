@@ -222,3 +222,43 @@ access_log_line(qr/n=$_\|/, 'icomet.log') for 0 .. 79;
 my @entries = log_entries(qr/cname=config6/, 'icomet.log');
 same(scalar(@entries), 80, 'a line for each');
 same(scalar(grep { $_->{generation} != 5 } @entries), 0, 'of another configuration than the last');
+
+
+
+=== TEST 7: a channel that is closed and made anew while its subscribers are under way
+--- http_config
+    icomet_hub main { zone 16m; }
+    server {
+        # Not one of those whose connections the kernel deals out.
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1;
+        location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+        location ~ ^/icomet-admin/  { icomet_pub main; }
+        location = /icomet-admin/pid { return 200 "$pid\n"; }
+    }
+--- play
+my $ask = sub { get("/icomet-admin/$_[0]", port => port(1)) };
+my @transports = ('sub', @STREAMS);
+$ask->("push?cname=config7&content=m$_") for 1 .. 3;
+my @open = map { subscribe("/icomet/$transports[$_ % 4]?cname=config7&seq=4", port => port(1)) } 0 .. 15;
+my @old = worker_pids();
+rewrite_config(sub { s/worker_processes +\d+/worker_processes 2/ or die });
+my @new;
+stopped(\@old, sub {
+    kill 'HUP', master_pid();
+    # Those that answer have said hello to the old one.
+    my %new;
+    until_true(sub { $new{$1} = 1 if $ask->('pid') =~ /(\d+)/; keys %new == 2 }, 'two new workers');
+    @new = keys %new;
+    stopped([$new[0]], sub {
+        kill 'CONT', @old;
+        error_log_has(qr/ $_#.*gracefully shutting down/) for @old;
+        # Half of them are under way to the one that stands still.
+        $ask->('pid') for 1 .. 5;
+        $ask->('close?cname=config7');
+        $ask->('push?cname=config7&content=another');
+    });
+});
+my $wrong = grep { message($_) ne data('config7', 4, '', 'close') || $_->end ne 'complete' } @open;
+same($wrong, 0, 'without the close');
+until_true(sub { !grep { kill 0, $_ } @old }, 'the old workers are gone');
+same(subscribers('config7'), 0, 'subscribers of the new channel');

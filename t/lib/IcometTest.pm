@@ -41,7 +41,7 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(
     set_up same matches answers errors get post http conn port subscribe push_ok
-    await_subscribers await_check subscribers until_true message carries_on ends_politely data quoted encode epoch_of worker_pids master_pid rewrite_config reload
+    await_subscribers await_check subscribers until_true message carries_on ends_politely data quoted encode epoch_of worker_pids master_pid rewrite_config reload stopped
     access_log_line log_entry log_entries error_log_has LOCATIONS
 );
 
@@ -368,6 +368,17 @@ sub reload {
     my @old = worker_pids();
     kill 'HUP', master_pid();
     return until_true(sub { !grep { kill 0, $_ } @old }, 'the old workers are gone');
+}
+
+# Stops processes while it does something, and continues them whatever happens.
+sub stopped {
+    my ($pids, $work) = @_;
+    kill 'STOP', @$pids;
+    my $done = eval { $work->(); 1 };
+    my $error = $@;
+    kill 'CONT', @$pids;
+    die $error unless $done;
+    return;
 }
 
 sub _slurp {

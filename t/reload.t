@@ -1,4 +1,4 @@
-# A reload: channels go on, subscribers are ended politely; a killed worker leaves no trace.
+# A reload: channels go on, held subscribers are ended politely; a killed worker leaves no trace. Parked ones move: handover.t.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -10,7 +10,10 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: subscribers are ended politely, and lose nothing when they come back
+=== TEST 1: held subscribers are ended politely, and lose nothing when they come back
+--- config
+    location ~ ^/icomet/        { icomet_park off; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 push_ok('reload1', "m$_") for 1 .. 2;
 my $epoch = epoch_of('reload1');
@@ -37,6 +40,9 @@ same($sse->event, "id: $epoch-3\ndata: " . data('reload1', 3, 'm3') . "\n\n", 't
 
 
 === TEST 2: a publish after the reload reaches who subscribed before it, or it comes back and finds it
+--- config
+    location ~ ^/icomet/        { icomet_park off; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 my $stream = subscribe('/icomet/stream?cname=reload2&seq=1');
 $stream->head;

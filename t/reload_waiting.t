@@ -1,4 +1,5 @@
-# Subscribers that wait while their worker exits: each is ended as its transport and protocol ask for, and logged.
+# Subscribers that wait while their worker exits and cannot move to a new one, because they are held or use TLS, or because the new
+# configuration has no place for them: each is ended as its transport and protocol ask for, and logged.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -12,24 +13,33 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: HTTP/1.1 and 1.0, plain and over TLS
+=== TEST 1: HTTP/1.1 and 1.0: held, over TLS, and without a place
 --- http_config
     icomet_hub main { zone 16m; }
     log_format icomet 'channel=$icomet_channel|request=$request|status=$status|length=$request_length|bytes=$bytes_sent'
                       '|completion=$request_completion|agent=$http_user_agent|transport=$icomet_transport|seq=$icomet_seq';
     server {
         listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1;
+        access_log logs/icomet.log icomet;
+        location ~ ^/icomet/        { icomet_park off; icomet_sub main; }
+    }
+    server {
         listen 127.0.0.1:$TEST_NGINX_RAND_PORT_2 ssl;
         access_log logs/icomet.log icomet;
         ssl_certificate     $TEST_NGINX_CERT_DIR/cert.pem;
         ssl_certificate_key $TEST_NGINX_CERT_DIR/key.pem;
-        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+    }
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_3;
+        access_log logs/icomet.log icomet;
+        location ~ ^/(icomet|gone)/ { icomet_park on; icomet_sub main; }
     }
 --- play
 my %how = (
-    plain => [port => port(1)], tls => [port => port(2), tls => 1],
-    plain10 => [port => port(1), version => '1.0', headers => ['Connection: keep-alive', 'User-Agent: waiter']],
-    tls10 => [port => port(2), tls => 1, version => '1.0'],
+    held => [port => port(1)], tls => [port => port(2), tls => 1], gone => [port => port(3)],
+    held10 => [port => port(1), version => '1.0', headers => ['Connection: keep-alive', 'User-Agent: waiter']],
+    tls10 => [port => port(2), tls => 1, version => '1.0'], gone10 => [port => port(3), version => '1.0'],
 );
 my %open;
 for my $how (sort keys %how) {
@@ -48,19 +58,14 @@ my $used = conn(port(1));
 $used->request('GET', '/icomet/sub?cname=waiting1-used&seq=0')->rest for 1 .. 3;
 $used->request('GET', '/icomet/sub?cname=waiting1-used&seq=1&noop=3');
 await_subscribers('waiting1-used', 1);
+rewrite_config(sub { s/\(icomet\|gone\)/(other)/ or die });
 reload();
 for my $how (sort keys %how) {
     for my $transport ('sub', @STREAMS) {
         my $cname = "waiting1-$how-$transport";
         my $conn = $open{$cname};
-        my $rest = $conn->rest;
         my $what = "$how, $transport";
-        if    ($transport eq 'sub') { same($rest, data($cname, 8, '', 'noop') . "\n", "$what: noop") }
-        elsif ($transport eq 'sse') { matches($rest, qr/\A\n?retry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\n\z/, "$what: retry") }
-        else                        { same($rest, '', "$what: nothing more") }
-        same($conn->header('Connection'), 'close', "$what: Connection") if $transport eq 'sub';
-        same($conn->end, 'complete', "$what: end");
-        same($conn->closed, '', "$what: closed");
+        ends_politely($conn, $transport, $cname, $what, 8);
         my $entry = log_entry(qr/channel=$cname\|/, 'icomet.log');
         my %expected = (
             request => "GET /icomet/$transport?cname=$cname&seq=1&noop=8 HTTP/" . ($how =~ /10/ ? '1.0' : '1.1'),
@@ -83,23 +88,34 @@ same($used->closed, '', 'a connection that had polls before: closed');
     log_format icomet 'channel=$icomet_channel|status=$status|bytes=$bytes_sent|completion=$request_completion';
     server {
         listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1 sndbuf=32k;
+        access_log logs/icomet.log icomet;
+        location ~ ^/icomet/        { icomet_park off; icomet_sub main; }
+    }
+    server {
         listen 127.0.0.1:$TEST_NGINX_RAND_PORT_2 ssl sndbuf=32k;
         access_log logs/icomet.log icomet;
         ssl_certificate     $TEST_NGINX_CERT_DIR/cert.pem;
         ssl_certificate_key $TEST_NGINX_CERT_DIR/key.pem;
-        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+    }
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_3 sndbuf=32k;
+        access_log logs/icomet.log icomet;
+        location ~ ^/(icomet|gone)/ { icomet_park on; icomet_sub main; }
     }
 --- play
 my $content = 'x' x 900_000;
 my %open;
-for my $tls (0, 1) {
+my %how = (held => [port => port(1)], tls => [port => port(2), tls => 1], gone => [port => port(3)]);
+for my $how (sort keys %how) {
     for my $transport ('sub', @STREAMS) {
-        my $cname = "waiting2-$tls-$transport";
-        $open{$cname} = subscribe("/icomet/$transport?cname=$cname&seq=1", port => port(1 + $tls), tls => $tls, narrow => 16384);
+        my $cname = "waiting2-$how-$transport";
+        $open{$cname} = subscribe("/icomet/$transport?cname=$cname&seq=1", narrow => 16384, @{ $how{$how} });
         $open{$cname}->head if $transport ne 'sub';
         push_ok($cname, $content);
     }
 }
+rewrite_config(sub { s/\(icomet\|gone\)/(other)/ or die });
 my @old = worker_pids();
 kill 'HUP', master_pid();
 until_true(sub { grep { my $pid = $_; !grep { $_ == $pid } @old } worker_pids() }, 'there are new workers');
@@ -127,7 +143,7 @@ for my $cname (sort keys %open) {
     server {
         listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1 sndbuf=32k;
         access_log logs/icomet.log icomet;
-        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet/        { icomet_park off; icomet_sub main; }
     }
 --- play
 my %open;
@@ -146,21 +162,24 @@ for my $transport (@STREAMS) {
 
 
 
-=== TEST 4: many of all transports
+=== TEST 4: many of all transports, held and without a place
 --- http_config
     icomet_hub main { zone 16m; max_subscribers_per_channel 1000; }
     log_format icomet 'uri=$request_uri|status=$status|completion=$request_completion';
     server {
         listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1;
         access_log logs/icomet.log icomet;
-        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet/        { icomet_park off; icomet_sub main; }
+        location ~ ^/gone/          { icomet_park on; icomet_sub main; }
     }
 --- play
 my %open;
 for my $n (1 .. 75) {
-    $open{"$_-$n"} = conn(port(1))->request('GET', "/icomet/$_?cname=waiting4&seq=1&n=$_-$n") for 'sub', @STREAMS;
+    my $where = $n % 3 ? 'gone' : 'icomet';
+    $open{"$_-$n"} = conn(port(1))->request('GET', "/$where/$_?cname=waiting4&seq=1&n=$_-$n") for 'sub', @STREAMS;
 }
 await_subscribers('waiting4', 300);
+rewrite_config(sub { s/gone/other/ or die });
 reload();
 my $bad = 0;
 for my $name (sort keys %open) {

@@ -97,6 +97,13 @@ pub const NAME_AT: usize = size_of::<Channel>();
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChannelRef(pub(crate) u32);
 
+impl ChannelRef {
+    /// The same as a number, for another worker of the zone; see [`Zone::pass_on`](crate::Zone::pass_on).
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// A name's place: its shard, bucket and hash.
 #[derive(Clone, Copy)]
 pub struct Address {

@@ -8,16 +8,29 @@ use crate::zone::Zone;
 impl Zone {
     /// Takes a subscriber of a channel over from another worker; the channel, for the one that took it. The
     /// other one then says [`Zone::passed_on`].
-    /// The channel's count stays what it is, and no limit is asked. `None`: there is no such channel
-    /// (any more), or no memory for the record of a worker; nothing has changed then.
+    /// The channel's count stays what it is, and no limit is asked. `number` is the other worker's
+    /// [`ChannelRef`], and `cursor` the next seq that the subscriber is sent. `None`: the channel is closed
+    /// or gone, and one of that name is another, or there is no memory for the record of a worker; nothing
+    /// has changed then.
     ///
     /// A worker that was killed after it had passed the subscriber on may have been taken off already;
     /// then the subscriber is counted anew. Crash: between the two counts the subscriber is counted
     /// for both workers, and the one that is killed here is taken off, with its share, by the others.
-    pub fn pass_on(&self, name: &[u8], from: WorkerId, to: WorkerId) -> Option<ChannelRef> {
+    pub fn pass_on(
+        &self,
+        name: &[u8],
+        number: u32,
+        cursor: u64,
+        from: WorkerId,
+        to: WorkerId,
+    ) -> Option<ChannelRef> {
         let address = self.address(name);
         let guard = self.lock(address.shard, &mut WakeSet::default());
         let (place, channel) = guard.find(address, name)?;
+        // Beyond its end: that of a channel whose place this one has taken.
+        if place.units() != number || cursor > channel.next.get() {
+            return None;
+        }
         if !guard.register(place, channel, to.slot) {
             return None;
         }

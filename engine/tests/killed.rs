@@ -96,9 +96,13 @@ const OPERATIONS: [(&str, Operation); 21] = [
     ("pass a subscriber on", |w, me| {
         let from = w.worker();
         w.subscribe(from, "c3", 0, Stay::Always).unwrap();
-        w.subscribe(from, "c3", 0, Stay::Always).unwrap();
-        w.zone.pass_on(b"c3", from, me).unwrap();
-        w.zone.pass_on(b"c3", from, me).unwrap();
+        let (subscription, _) = w.subscribe(from, "c3", 0, Stay::Always).unwrap();
+        let number = subscription.channel.unwrap().number();
+        for _ in 0..2 {
+            w.zone
+                .pass_on(b"c3", number, subscription.next, from, me)
+                .unwrap();
+        }
     }),
     ("subscribe", |w, me| {
         drop(w.subscribe(me, "c3", 0, Stay::Always))

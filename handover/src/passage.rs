@@ -44,6 +44,8 @@ pub struct Resume<'a> {
     pub epoch: u64,
     /// The channel's name.
     pub channel: &'a str,
+    /// What the zone knows that channel by, so that it is not taken for a later one of that name.
+    pub number: u32,
     /// How its messages are framed.
     pub transport: Transport,
     /// The next seq that it is sent.

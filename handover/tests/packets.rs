@@ -14,6 +14,7 @@ fn passage() -> Passage<'static> {
             hub: "main",
             epoch: u64::MAX,
             channel: "news",
+            number: 4711,
             transport: Transport::Sse,
             cursor: 1 << 40,
             noop: 3,

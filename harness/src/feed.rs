@@ -46,6 +46,16 @@ impl Transport {
         }
     }
 
+    /// Whether one answer brings all messages.
+    pub fn is_stream(self) -> bool {
+        self != Transport::LongPoll
+    }
+
+    /// Whether a polite end says when to come again.
+    pub fn has_retry(self) -> bool {
+        self == Transport::Sse
+    }
+
     /// The content type of the answer.
     pub fn content_type(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ mod checks;
 mod config;
 mod crowd;
 mod feed;
+mod follow;
 mod hammer;
 mod http;
 mod hub;

@@ -57,6 +57,9 @@ impl Setup {
     }
 }
 
+/// How a worker is called that takes connections.
+const SERVING: &str = "nginx: worker process";
+
 /// A running nginx.
 #[derive(Debug)]
 pub struct Nginx {
@@ -134,7 +137,7 @@ impl Nginx {
     /// The worker processes that take connections (not those shutting down).
     pub fn serving_workers(&self) -> Vec<i32> {
         let mut workers = process::children(self.master);
-        workers.retain(|pid| process::title(*pid) == "nginx: worker process");
+        workers.retain(|pid| process::title(*pid) == SERVING);
         workers
     }
 
@@ -162,6 +165,27 @@ impl Nginx {
             Ok((fresh != self.workers).then(|| format!("{fresh} new ones")))
         })
         .await
+    }
+
+    /// Waits until these old workers have begun to exit (or are gone).
+    pub async fn exiting(&self, old: &[i32]) -> Result<()> {
+        within("old workers begin to exit", async {
+            while old.iter().any(|pid| process::title(*pid) == SERVING) {
+                // What comes next is to meet them in the middle of it.
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            Ok::<_, anyhow::Error>(())
+        })
+        .await
+    }
+
+    /// Kills a worker.
+    pub fn kill(&self, pid: i32) -> Result<()> {
+        ensure!(
+            process::signal(pid, libc::SIGKILL),
+            "worker {pid} is gone before its time"
+        );
+        Ok(())
     }
 
     /// `nginx -s SIGNAL`.
@@ -192,6 +216,12 @@ impl Nginx {
         process::signal(self.master, libc::SIGTERM);
         self.exited().await?;
         self.check_log(allowed)
+    }
+
+    /// How many lines of its log hold that text.
+    pub fn logged(&self, text: &str) -> usize {
+        let log = self.read("logs/error.log");
+        log.lines().filter(|line| line.contains(text)).count()
     }
 
     /// Fails on any alarming line that holds none of the `allowed` texts.

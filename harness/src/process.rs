@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use anyhow::{Result, ensure};
+
 /// The children of a process.
 pub fn children(parent: i32) -> Vec<i32> {
     let mut found = Vec::new();
@@ -60,6 +62,39 @@ pub fn private_memory(pid: i32) -> Option<u64> {
 pub fn signal(pid: i32, signal: i32) -> bool {
     // SAFETY: kill takes two integers and touches no memory of ours.
     unsafe { libc::kill(pid, signal) == 0 }
+}
+
+/// Processes that stand still until this is dropped.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Their numbers.
+    pub pids: Vec<i32>,
+}
+
+impl Stopped {
+    /// Stops them (SIGSTOP).
+    pub fn new(pids: impl IntoIterator<Item = i32>) -> Result<Self> {
+        let stopped = Self {
+            pids: pids.into_iter().collect(),
+        };
+        for pid in &stopped.pids {
+            ensure!(signal(*pid, libc::SIGSTOP), "no process {pid} to stop");
+        }
+        Ok(stopped)
+    }
+
+    /// Continues them.
+    pub fn resume(&self) {
+        for pid in &self.pids {
+            signal(*pid, libc::SIGCONT);
+        }
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.resume();
+    }
 }
 
 /// Raises the limit of open files as far as it goes and answers it.

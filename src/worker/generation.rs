@@ -56,6 +56,9 @@ struct Inboxes {
 
 struct Generations {
     shared: &'static Shared,
+    /// The generation that this process has begun, or was forked for. The master may be further than a
+    /// worker that is still starting.
+    begun: u32,
     kept: Vec<Inboxes>,
 }
 
@@ -101,11 +104,13 @@ pub fn begin(workers: usize, registry: &Registry) -> io::Result<()> {
             let shared = unsafe { memory.cast::<Shared>().as_ref() };
             none.insert(Generations {
                 shared,
+                begun: 0,
                 kept: Vec::new(),
             })
         }
     };
     let generation = generations.shared.current.load(Ordering::Relaxed) + 1;
+    generations.begun = generation;
     generations
         .shared
         .current
@@ -156,12 +161,12 @@ pub fn request_handler() -> Option<usize> {
     (address != 0).then_some(address)
 }
 
-/// Joins the newest generation as its worker of that number; in a new process.
+/// Joins the generation that this process was forked for, as its worker of that number.
 pub fn join(me: WorkerId, number: usize, registry: &Registry) -> Option<Joined> {
     let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let generations = generations.as_mut()?;
     let shared = generations.shared;
-    let generation = shared.current.load(Ordering::Acquire);
+    let generation = generations.begun;
     let entry = &shared.workers[usize::from(me.slot) % WORKER_SLOTS];
     entry.incarnation.store(0, Ordering::Release);
     entry.generation.store(generation, Ordering::Relaxed);

@@ -11,8 +11,8 @@
 //! * The successor makes a connection of it, finds hub and location in its own configuration, takes the
 //!   subscriber over in the zone ([`icomet_engine::Zone::pass_on`]), and answers ([`taking`]). From there
 //!   the subscriber catches up like one that was slow: what was published meanwhile is in the ring.
-//! * Taken: the old worker forgets it. Refused, because the configuration has nothing in its place: it ends
-//!   politely there. Refused, because that worker ends as well, or is full: another one is tried.
+//! * Taken: the old worker forgets it. Refused, because the configuration has nothing in its place, or
+//!   its channel was closed meanwhile: it ends politely there, or is told so ([`ending`]). Refused, because that worker ends as well, or is full: another one is tried.
 //! * A successor that dies leaves those under way to it to be closed, because nobody knows how far it
 //!   came; their clients resume. One that does not answer for [`HUNG`] keeps what is under way to it:
 //!   it has their descriptors.
@@ -21,6 +21,7 @@
 //! Nobody owns a subscriber twice: between sending it and the answer the old worker touches neither its
 //! connection nor its count.
 
+pub mod ending;
 pub mod moving;
 pub mod taking;
 pub mod wire;
@@ -94,7 +95,7 @@ pub struct Handover {
     names: Option<FxHashMap<&'static [u8], u16>>,
 }
 
-/// Joins the generation of the newest configuration, and says hello to older workers; in a new process,
+/// Joins the generation of this process, and says hello to older workers; in a new process,
 /// once it is a worker.
 pub fn join() {
     let number = cycle::worker_number();

@@ -41,7 +41,7 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(
     set_up same matches answers errors get post http conn port subscribe push_ok
-    await_subscribers await_check subscribers until_true message data quoted encode epoch_of worker_pids master_pid rewrite_config reload
+    await_subscribers await_check subscribers until_true message carries_on ends_politely data quoted encode epoch_of worker_pids master_pid rewrite_config reload stopped
     access_log_line log_entry log_entries error_log_has LOCATIONS
 );
 
@@ -241,13 +241,16 @@ sub data {
 }
 
 # Opens a subscriber and waits until the hub counts it. It stays until the block ends or it is told to
-# leave: one that went away unnoticed would spoil the count.
+# leave: one that went away unnoticed would spoil the count. Options beside those of conn and request: before, bytes that are sent
+# ahead of the request.
 sub subscribe {
     my ($uri, %o) = @_;
     my ($cname) = $uri =~ /[?&]cname=([^&]*)/;
     my $admin = delete $o{admin} // '/icomet-admin';
     my $before = subscribers($cname, $admin);
-    my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow from))->request('GET', $uri, %o);
+    my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow unix ipv6 from));
+    $conn->write(delete $o{before}) if defined $o{before};
+    $conn->request('GET', $uri, %o);
     push @held, $conn;
     until_true(sub { subscribers($cname, $admin) == $before + 1 }, "$uri is counted as a subscriber");
     return $conn;
@@ -303,6 +306,27 @@ sub message {
     return $1;
 }
 
+# Publishes a message, which must reach a waiting subscriber of any transport as the next one, on the connection that it has.
+# A long poll is answered by it; its answer says whether another request may follow.
+sub carries_on {
+    my ($conn, $cname, $seq, $what, $content) = @_;
+    $content //= "m$seq";
+    push_ok($cname, $content);
+    return same(message($conn), data($cname, $seq, $content), "$what: message $seq");
+}
+
+# A subscription of a worker that exits is at its end: how, its transport says. "noop": the long poll's counter.
+sub ends_politely {
+    my ($conn, $transport, $cname, $what, $noop) = @_;
+    my $rest = $conn->rest;
+    if    ($transport eq 'sub') { same($rest, data($cname, $noop // 0, '', 'noop') . "\n", "$what: noop") }
+    elsif ($transport eq 'sse') { matches($rest, qr/\A\n?retry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\n\z/, "$what: retry") }
+    else                        { same($rest =~ /"type"/ ? $rest : '', '', "$what: nothing more") }
+    same($conn->header('Connection'), 'close', "$what: Connection") if $transport eq 'sub';
+    same($conn->end, 'complete', "$what: end");
+    return same($conn->closed, '', "$what: closed");
+}
+
 # The zone's epoch, as a long poll's ETag tells it.
 sub epoch_of {
     my ($cname, $front) = @_;
@@ -344,6 +368,17 @@ sub reload {
     my @old = worker_pids();
     kill 'HUP', master_pid();
     return until_true(sub { !grep { kill 0, $_ } @old }, 'the old workers are gone');
+}
+
+# Stops processes while it does something, and continues them whatever happens.
+sub stopped {
+    my ($pids, $work) = @_;
+    kill 'STOP', @$pids;
+    my $done = eval { $work->(); 1 };
+    my $error = $@;
+    kill 'CONT', @$pids;
+    die $error unless $done;
+    return;
 }
 
 sub _slurp {

@@ -12,6 +12,7 @@ use crate::nginx::Setup;
 mod broadcast;
 mod clients_gone;
 mod flood;
+mod handover;
 mod hasty;
 mod kill;
 mod many_channels;
@@ -58,9 +59,21 @@ pub fn all() -> Vec<Check> {
         },
         Check {
             name: "reload",
-            about: "five reloads under publishing: polite ends, nothing lost or repeated",
+            about: "six reloads under publishing: all stay on their connections, nothing lost or repeated",
             has_figures: false,
             run: |setup| Box::pin(reload::run(setup)),
+        },
+        Check {
+            name: "handover_killed",
+            about: "kill -9 of new workers while they take subscribers over: none deaf, nothing lost, counts exact",
+            has_figures: false,
+            run: |setup| Box::pin(handover::killed(setup)),
+        },
+        Check {
+            name: "handover_stopped",
+            about: "new workers stand still during a reload, for 2 s and for 7 s: all stay on their connections",
+            has_figures: false,
+            run: |setup| Box::pin(handover::stopped(setup)),
         },
         Check {
             name: "restart",

@@ -1,6 +1,5 @@
 //! The older side of a hand-over: this worker ends, and its subscribers move.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,26 +8,23 @@ use std::time::{Duration, Instant};
 
 use icomet_engine::ChannelRef;
 use icomet_handover::{Flags, Origin, Packet, Passage, Request, Resume, Variable};
-use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
-use icomet_protocol::message::{Kind, Message};
 use nginx_sys::ngx_event_t;
 use rustix::io::Errno;
 
+use super::ending::PoliteEnd;
 use super::{FRAMES, HUNG, Handover, PACKETS, WINDOW, forget, named, wire};
 use crate::config::main::MainConf;
 use crate::ffi::connection::{Kept, request_handler};
 use crate::ffi::guard::guarded;
 use crate::ffi::output::Frame;
-use crate::ffi::request::code;
 use crate::ffi::socket::LoopSocket;
 use crate::ffi::{cycle, event, log};
 use crate::sink::Sink;
-use crate::worker::delivery::{farewell, poll_answer};
 use crate::worker::leaving::Leaving;
 use crate::worker::subscriber::Subscriber;
 use crate::worker::wheel::tick;
-use crate::worker::{Worker, frames, generation, with};
+use crate::worker::{Worker, generation, with};
 
 /// How long one turn goes on before nginx looks for I/O again.
 const TURN: Duration = Duration::from_millis(2);
@@ -42,22 +38,17 @@ const LONGEST: u64 = 10_000;
 /// A subscriber that has left this worker's tables to move. Its connection is out of the event loop.
 #[must_use = "the connection would hang"]
 pub struct Moving {
-    leaving: Leaving,
-    hub: usize,
-    reference: ChannelRef,
+    /// Its connection and its request.
+    pub leaving: Leaving,
+    /// Index of its hub.
+    pub hub: usize,
+    /// Its channel, where it counts until another worker has it.
+    pub reference: ChannelRef,
     packet: Vec<u8>,
     /// What it has not taken of a frame, from that byte on.
-    rest: Option<(Frame, usize)>,
+    pub rest: Option<(Frame, usize)>,
     /// For its end, if nobody takes it.
-    end: PoliteEnd,
-}
-
-struct PoliteEnd {
-    transport: Transport,
-    epoch: u64,
-    cursor: u64,
-    noop: u64,
-    callback: Option<Box<str>>,
+    pub end: PoliteEnd,
 }
 
 /// How far this worker has come with moving its subscribers.
@@ -73,8 +64,10 @@ pub struct Exodus {
     next: u32,
     /// Index of the successor whose turn it is.
     turn: u32,
-    moved: u64,
-    ended: u64,
+    /// Subscribers that another worker took.
+    pub moved: u64,
+    /// Subscribers that came to their end instead.
+    pub ended: u64,
     is_over: bool,
 }
 
@@ -240,74 +233,6 @@ pub fn give_up_hung() {
             unanswered.len()
         ));
         unanswered.into_iter().for_each(Moving::taken);
-    }
-}
-
-impl Moving {
-    /// Another worker has it.
-    fn taken(self) {
-        if let Sink::Parked(connection, _) = self.leaving.sink {
-            connection.release();
-        }
-        with(|worker| {
-            if let Some(attached) = worker.hubs.get(self.hub) {
-                attached.zone.passed_on(worker.id);
-            }
-            worker
-                .handover
-                .exodus
-                .as_mut()
-                .map(|exodus| exodus.moved += 1)
-        });
-    }
-
-    /// Nobody takes it.
-    fn end_politely(self) {
-        let PoliteEnd {
-            transport,
-            epoch,
-            cursor,
-            noop,
-            callback,
-        } = self.end;
-        if transport == Transport::LongPoll {
-            let callback = callback
-                .as_deref()
-                .and_then(|name| Callback::new(Cow::Borrowed(name.as_bytes())).ok());
-            let message = Message {
-                kind: Kind::Noop,
-                channel: self.leaving.channel(),
-                seq: noop,
-                content: b"",
-            };
-            let body = frames::single(transport, epoch, &message, callback.as_ref());
-            let answer = poll_answer(epoch, cursor, callback.is_some(), Frame::new(body));
-            self.leaving.answer(&answer);
-        } else {
-            let (frame, from) = self.rest.unwrap_or_default();
-            let rest = frame.get(from..).unwrap_or_default();
-            self.leaving.finish_behind(rest, &farewell(transport));
-        }
-        with(|worker| {
-            worker.leave_channel(self.hub, self.reference);
-            worker
-                .handover
-                .exodus
-                .as_mut()
-                .map(|exodus| exodus.ended += 1)
-        });
-    }
-
-    /// Nobody knows whose it is: its client comes anew. Its count goes when this worker does.
-    fn close(self) {
-        self.leaving.end(code::ERROR);
-        with(|worker| {
-            worker
-                .handover
-                .exodus
-                .as_mut()
-                .map(|exodus| exodus.ended += 1)
-        });
     }
 }
 
@@ -490,6 +415,7 @@ impl Worker {
             hub,
             epoch,
             channel,
+            number: reference.number(),
             transport: transport_of(moving.end.transport),
             cursor: moving.end.cursor,
             noop: moving.end.noop,

@@ -257,6 +257,7 @@ impl Worker {
     ) -> Result<(), Refusal> {
         let Resume {
             channel: name,
+            number,
             cursor,
             noop,
             deadline,
@@ -275,7 +276,9 @@ impl Worker {
         };
         let from = WorkerId { slot, incarnation };
         let attached = &mut self.hubs[destination.hub_index];
-        let Some(reference) = attached.zone.pass_on(name.as_bytes(), from, self.id) else {
+        let zone = attached.zone;
+        let taken = zone.pass_on(name.as_bytes(), number, cursor, from, self.id);
+        let Some(reference) = taken else {
             self.records.forget(record);
             fresh.give_up();
             return Err(Refusal::NoPlace);

@@ -9,12 +9,15 @@ use warnings;
 use Carp qw(croak);
 use Errno qw(EAGAIN EINTR);
 use IO::Socket::INET;
+use IO::Socket::IP;
+use IO::Socket::UNIX;
 use Time::HiRes qw(time);
 
 # Generous: nginx may run under valgrind on a busy machine. Nothing waits that long when all is well.
 our $DEADLINE = $ENV{ICOMET_TEST_DEADLINE} || 60;
 
 # Options: tls: 1, or the protocol's version as IO::Socket::SSL names it; narrow: a receive buffer of about so many bytes, for a reader that is to fall behind;
+# unix: the path of a socket instead of a port; ipv6: by ::1;
 # from: the last number of a loopback address to come from.
 sub new {
     my ($class, $port, %o) = @_;
@@ -39,6 +42,8 @@ sub new {
 
 sub _connect {
     my ($port, %o) = @_;
+    return IO::Socket::UNIX->new(Peer => $o{unix}) if defined $o{unix};
+    return IO::Socket::IP->new(PeerHost => '::1', PeerPort => $port) if $o{ipv6};
     my $socket = IO::Socket::INET->new(Proto => 'tcp') or return;
     # Before it connects, so that no larger window is ever offered.
     setsockopt $socket, SOL_SOCKET, SO_RCVBUF, $o{narrow} if $o{narrow};

@@ -176,6 +176,34 @@ fn a_save_that_fails_leaves_the_old_file_and_no_other() {
 }
 
 #[test]
+fn a_disk_that_is_full_amid_a_save_leaves_the_old_file_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("main.state");
+    let world = World::new(4 << 20);
+    for n in 0..200 {
+        world.publish(&format!("c{n}"), &"x".repeat(2000));
+    }
+    let file = StateFile::acquire(&path, NOT).unwrap();
+    let before = fs::read(&path).unwrap();
+    let child = fork(|| {
+        let limit = libc::rlimit {
+            rlim_cur: 100_000,
+            rlim_max: 100_000,
+        };
+        // SAFETY: plain system calls in a process of its own: files end at that size, with an error.
+        unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit);
+        }
+        let error = file.save(&world.zone, clocks()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
+    });
+    assert_eq!(wait(child), Ended::Exit(0));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(names(folder.path()), ["main.state"]);
+}
+
+#[test]
 fn what_is_no_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("link");

@@ -28,6 +28,9 @@ help:
 	@echo 'make test-hup      the same, with reloads instead of restarts'
 	@echo 'make test-valgrind the same, under memcheck'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
+	@echo 'make test-chaos    half a minute of the next'
+	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
+	@echo 'make soak          the same for an hour'
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
@@ -56,7 +59,7 @@ run: setup-run build
 	@script/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine build test-nginx test-held test-workers test-hup test-valgrind test-harness test-addon test-debian
+test: setup-test lint test-engine build test-nginx test-held test-workers test-hup test-valgrind test-harness test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -91,6 +94,24 @@ test-valgrind: build
 test-harness: build
 	$(CARGO) build --release --locked -p icomet-harness
 	$(RELEASE)/icomet-harness --nginx $(NGINX) --module $(MODULE)
+
+# CHAOS takes more options: make chaos CHAOS='--seconds 600 --events kill,fault --seed 7'
+FAULT_MODULE := $(CARGO_TARGET_DIR)/fault/fault/libngx_http_icomet_module.so
+HARNESS := $(RELEASE)/icomet-harness --nginx $(NGINX)
+
+.PHONY: fault chaos soak test-chaos
+fault: build
+	script/build-fault.sh
+	$(CARGO) build --release --locked -p icomet-harness
+
+test-chaos: fault
+	$(HARNESS) chaos --fault-module $(FAULT_MODULE) --seconds 20 --seed 1
+
+chaos: setup-run fault
+	$(HARNESS) chaos --fault-module $(FAULT_MODULE) $(CHAOS)
+
+soak: setup-run fault
+	$(HARNESS) chaos --fault-module $(FAULT_MODULE) --seconds 3600 --tell 60 $(CHAOS)
 
 .PHONY: debian test-addon test-debian
 debian:

@@ -84,7 +84,8 @@ impl Config {
         let _ = write!(
             text,
             "server {{\nlisten {address} reuseport backlog=4096{listen};\n\
-             add_header X-Worker $pid always;\n",
+             add_header X-Worker $pid always;\n\
+             location = /status {{ stub_status; }}\n",
             listen = self.listen
         );
         for Hub { name, .. } in &self.hubs {

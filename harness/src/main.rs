@@ -4,6 +4,7 @@
 //! clients and operators do, and looks for what a user would notice.
 
 mod body;
+mod chaos;
 mod checks;
 mod config;
 mod crowd;
@@ -29,24 +30,66 @@ use crate::nginx::Setup;
 
 const HELP: &str = "\
 icomet-harness [FILTER] [--list] [--keep] [--nginx PATH] [--module PATH]
+icomet-harness chaos [OPTIONS]
 
 FILTER    run only the checks whose name contains it
 --list    name the checks and what they look for
 --keep    leave the temporary prefixes (configuration, error.log)
 --nginx   default target/release/nginx-objs/nginx
 --module  default target/release/libngx_http_icomet_module.so
+
+chaos: kills, stops, reloads, floods and cuts while clients of all transports work; everything must be
+right after each round
+--seconds N        begin rounds for so long (60)
+--rounds N         at most so many
+--round-seconds N  a round's disturbances (6)
+--each N           at most so many disturbances a round
+--events LIST      of kill,fault,stop,reload,flood,cut (all)
+--fault-module PATH  a module built by script/build-fault.sh: workers die inside the engine too
+--seed N           the same choices again (random)
+--workers N        (3)
+--channels N       (20)
+--subscribers N    of each channel (10)
+--growth-mb N      by so much may a process's memory grow once warmed up (4)
+--tell N           a line about a round at most each N seconds (0)
 ";
 
+/// What is to be run.
+enum Command {
+    /// The checks whose name contains this.
+    Checks(String),
+    /// Chaos.
+    Chaos(chaos::Options),
+}
+
 struct Arguments {
-    filter: String,
+    command: Command,
     list: bool,
     help: bool,
     setup: Setup,
 }
 
+impl Arguments {
+    /// Takes an option that a command knows.
+    fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
+        let Command::Chaos(options) = &mut self.command else {
+            return Err(format!("no option --{name} here").into());
+        };
+        if name == "fault-module" {
+            self.setup.module = parser.value()?.into();
+            options.fault = true;
+            return Ok(());
+        }
+        let value = parser.value()?.string()?;
+        options
+            .set(name, &value)
+            .map_err(|error| format!("--{name} {value}: {error:#}").into())
+    }
+}
+
 fn arguments() -> Result<Arguments, lexopt::Error> {
     let mut found = Arguments {
-        filter: String::new(),
+        command: Command::Checks(String::new()),
         list: false,
         help: false,
         setup: Setup {
@@ -57,6 +100,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
         },
     };
     let mut parser = lexopt::Parser::from_env();
+    let mut named = false;
     while let Some(argument) = parser.next()? {
         match argument {
             Long("list") => found.list = true,
@@ -64,7 +108,18 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
             Long("nginx") => found.setup.nginx = parser.value()?.into(),
             Long("module") => found.setup.module = parser.value()?.into(),
             Long("help") | Short('h') => found.help = true,
-            Value(filter) if found.filter.is_empty() => found.filter = filter.string()?,
+            Value(word) if !named => {
+                named = true;
+                let word = word.string()?;
+                found.command = match word.as_str() {
+                    "chaos" => Command::Chaos(chaos::Options::default()),
+                    _ => Command::Checks(word),
+                };
+            }
+            Long(name) => {
+                let name = name.to_owned();
+                found.set(&name, &mut parser)?;
+            }
             _ => return Err(argument.unexpected()),
         }
     }
@@ -101,5 +156,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    runtime.block_on(runner::run(arguments.setup, &arguments.filter))
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Checks(filter) => runner::run(arguments.setup, &filter).await,
+            Command::Chaos(options) => {
+                let run = async move { chaos::run(&arguments.setup, &options, runner::say).await };
+                runner::command("chaos", run).await
+            }
+        }
+    })
 }

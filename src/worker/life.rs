@@ -140,6 +140,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
     worker.wake_all();
     worker.housekeeping.set_timer(housekeeping::PERIOD);
     install(worker);
+    #[cfg(feature = "fault-injection")]
+    icomet_engine::fault::obey_signals();
     Ok(())
 }
 

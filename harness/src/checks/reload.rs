@@ -139,7 +139,7 @@ async fn follow(
                 }
                 if message.kind == "noop" {
                     ensure!(
-                        subscriber.transport == Transport::LongPoll,
+                        subscriber.transport.is_poll(),
                         "{}: a noop on a stream",
                         subscriber.name()
                     );
@@ -166,6 +166,7 @@ async fn follow(
             // nginx closes idle connections on a reload; a poll sent at that moment meets it.
             Step::Cut(_, what) if what.contains("between polls") => {}
             Step::Cut(_, what) => bail!(what),
+            Step::Refused => bail!("{}: refused", subscriber.name()),
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Config {
     pub listen: &'static str,
     /// More directives of the `http` block.
     pub http: &'static str,
+    /// More of the `server` block.
+    pub server: &'static str,
 }
 
 impl Config {
@@ -47,6 +49,7 @@ impl Config {
             hubs: hubs.into_iter().collect(),
             listen: "",
             http: "",
+            server: "",
         }
     }
 
@@ -95,6 +98,7 @@ impl Config {
                  location ~ ^/{name}-admin/ {{ allow 127.0.0.1; deny all; icomet_pub {name}; }}\n"
             );
         }
+        text.push_str(self.server);
         text.push_str("}\n}\n");
         text
     }

@@ -8,7 +8,9 @@ mod chaos;
 mod checks;
 mod config;
 mod crowd;
+mod deaf;
 mod feed;
+mod fleet;
 mod hammer;
 mod http;
 mod hub;
@@ -16,6 +18,7 @@ mod ledger;
 mod message;
 mod nginx;
 mod process;
+mod reloads;
 mod runner;
 mod subscriber;
 mod traffic;
@@ -31,6 +34,8 @@ use crate::nginx::Setup;
 const HELP: &str = "\
 icomet-harness [FILTER] [--list] [--keep] [--nginx PATH] [--module PATH]
 icomet-harness chaos [OPTIONS]
+icomet-harness reloads [OPTIONS]
+icomet-harness deaf [OPTIONS]
 
 FILTER    run only the checks whose name contains it
 --list    name the checks and what they look for
@@ -52,6 +57,22 @@ right after each round
 --subscribers N    of each channel (10)
 --growth-mb N      by so much may a process's memory grow once warmed up (4)
 --tell N           a line about a round at most each N seconds (0)
+
+reloads: many waiting subscribers, publishing, one reload after the other
+--subscribers N    each with a channel of its own (20000)
+--rate N           messages a second (2000)
+--reloads N        (20)
+--workers N        (4)
+--expect-unbroken  a waiting subscriber that is ended is a fault
+
+deaf: one worker is killed; how many subscribers of the others are open and hear nothing more
+--servers LIST     of icomet,nchan
+--rounds N         kills, each of a fresh server (5)
+--workers N        (2)
+--channels N       (200)
+--subscribers N    of each channel (5)
+--nchan-nginx PATH   /usr/sbin/nginx
+--nchan-module PATH  /usr/lib/nginx/modules/ngx_nchan_module.so
 ";
 
 /// What is to be run.
@@ -60,6 +81,10 @@ enum Command {
     Checks(String),
     /// Chaos.
     Chaos(chaos::Options),
+    /// What one killed worker does to the clients of the others.
+    Deaf(deaf::Options),
+    /// Many parked subscribers, and reloads.
+    Reloads(reloads::Options),
 }
 
 struct Arguments {
@@ -72,18 +97,26 @@ struct Arguments {
 impl Arguments {
     /// Takes an option that a command knows.
     fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
-        let Command::Chaos(options) = &mut self.command else {
-            return Err(format!("no option --{name} here").into());
-        };
-        if name == "fault-module" {
-            self.setup.module = parser.value()?.into();
-            options.fault = true;
-            return Ok(());
+        match (&mut self.command, name) {
+            (Command::Chaos(options), "fault-module") => {
+                self.setup.module = parser.value()?.into();
+                options.fault = true;
+                return Ok(());
+            }
+            (Command::Reloads(options), "expect-unbroken") => {
+                options.expect_unbroken = true;
+                return Ok(());
+            }
+            _ => {}
         }
         let value = parser.value()?.string()?;
-        options
-            .set(name, &value)
-            .map_err(|error| format!("--{name} {value}: {error:#}").into())
+        let result = match &mut self.command {
+            Command::Chaos(options) => options.set(name, &value),
+            Command::Reloads(options) => options.set(name, &value),
+            Command::Deaf(options) => options.set(name, &value),
+            Command::Checks(_) => return Err(format!("no option --{name} here").into()),
+        };
+        result.map_err(|error| format!("--{name} {value}: {error:#}").into())
     }
 }
 
@@ -113,6 +146,8 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
                 let word = word.string()?;
                 found.command = match word.as_str() {
                     "chaos" => Command::Chaos(chaos::Options::default()),
+                    "deaf" => Command::Deaf(deaf::Options::default()),
+                    "reloads" => Command::Reloads(reloads::Options::default()),
                     _ => Command::Checks(word),
                 };
             }
@@ -162,6 +197,15 @@ fn main() -> ExitCode {
             Command::Chaos(options) => {
                 let run = async move { chaos::run(&arguments.setup, &options, runner::say).await };
                 runner::command("chaos", run).await
+            }
+            Command::Deaf(options) => {
+                let run = async move { deaf::run(&arguments.setup, &options, runner::say).await };
+                runner::command("deaf", run).await
+            }
+            Command::Reloads(options) => {
+                let run =
+                    async move { reloads::run(&arguments.setup, &options, runner::say).await };
+                runner::command("reloads", run).await
             }
         }
     })

@@ -19,6 +19,7 @@ mod old_client;
 mod parked;
 mod psub;
 mod reload;
+mod reloads;
 mod shutdown;
 mod slow_reader;
 
@@ -52,6 +53,11 @@ pub fn all() -> Vec<Check> {
             name: "reload",
             about: "five reloads under publishing: polite ends, nothing lost or repeated",
             run: |setup| Box::pin(reload::run(setup)),
+        },
+        Check {
+            name: "reloads",
+            about: "four reloads over 1,000 waiting subscribers: nothing lost, doubled, out of order",
+            run: |setup| Box::pin(reloads::run(setup)),
         },
         Check {
             name: "kill",

@@ -31,7 +31,7 @@ pub enum Rudeness {
 pub struct Follower {
     /// Who it is.
     pub name: String,
-    /// The last round whose probe it heard.
+    /// The last probe that it heard.
     pub heard: Arc<AtomicU64>,
     orders: UnboundedSender<Rudeness>,
 }
@@ -122,9 +122,9 @@ impl Following {
                     "data" | "broadcast" => {
                         counts.delivered.fetch_add(1, Relaxed);
                         channel.ledger().note(&message)?;
-                        let round = message.content.strip_prefix("probe-");
-                        if let Some(round) = round.and_then(|round| round.parse().ok()) {
-                            self.heard.store(round, Relaxed);
+                        let probe = message.content.strip_prefix("probe-");
+                        if let Some(probe) = probe.and_then(|probe| probe.parse().ok()) {
+                            self.heard.store(probe, Relaxed);
                         }
                     }
                     "lost" => {

@@ -77,7 +77,7 @@ async fn seeded(setup: &Setup, options: &Options, say: &impl Fn(&str)) -> Result
         name: format!("{}-{index}", hub.name),
         hub,
         lossy: hub.name == "tight",
-        ledger: Mutex::new(Ledger::new(traffic::PUBLISHERS)),
+        ledger: Mutex::new(Ledger::new(traffic::PUBLISHERS + 1)),
     };
     let few = options.channels.div_ceil(TIGHT_SHARE);
     let channels = (0..options.channels).map(|index| channel(roomy, index));

@@ -10,7 +10,7 @@ use crate::nginx::{Nginx, alarming};
 use crate::wait::{until, within};
 
 use super::disturb::{Disturber, verify};
-use super::ledger::Totals;
+use super::ledger::{Outcome, Totals};
 use super::memory::{Level, Memory};
 use super::options::Options;
 use super::traffic::PUBLISHERS;
@@ -62,7 +62,9 @@ impl Quiet {
         world.reloads.fetch_add(1, Relaxed);
         world.reloading.store(false, Relaxed);
 
-        self.probe(disturber, round).await?;
+        for number in probes(round) {
+            probe(disturber, number, number == *probes(round).end()).await?;
+        }
         let totals = close(world, round)?;
         let [roomy, tight] = ends(world).map(|channel| channel.hub);
         for hub in [roomy, tight] {
@@ -78,32 +80,6 @@ impl Quiet {
         self.memory = Memory::now(nginx);
         self.level.check(round, self.memory, options.growth)?;
         Ok(totals)
-    }
-
-    /// A message to each channel must reach each of its followers.
-    async fn probe(&self, disturber: &Disturber, round: u64) -> Result<()> {
-        let probe = format!("probe-{round}");
-        for channel in &disturber.world.channels {
-            let admin = tokio::sync::Mutex::new(Admin::new(channel.hub));
-            until("a probe is taken", || async {
-                match admin.lock().await.push(&channel.name, &probe).await {
-                    Ok(()) => Ok(None),
-                    Err(HttpError::Refused(_)) => Ok(Some("refused".to_owned())),
-                    Err(error) => Err(error.into()),
-                }
-            })
-            .await?;
-        }
-        until("the probe reaches everybody", || async {
-            let deaf: Vec<_> = disturber
-                .followers
-                .iter()
-                .filter(|follower| follower.heard.load(Relaxed) < round)
-                .map(|follower| follower.name.as_str())
-                .collect();
-            Ok((!deaf.is_empty()).then(|| format!("{} deaf: {deaf:?}", deaf.len())))
-        })
-        .await
     }
 
     /// `info` says what is true.
@@ -193,6 +169,50 @@ fn repairs(log: &str, hub: &str) -> Option<u64> {
     rest.split(' ').next()?.parse().ok()
 }
 
+/// Messages that follow one another after a round, each when everybody has the one before: traffic
+/// would hide a wake-up that was lost.
+const PROBES: u64 = 6;
+
+/// The numbers of a round's probes.
+fn probes(round: u64) -> std::ops::RangeInclusive<u64> {
+    (round - 1) * PROBES + 1..=round * PROBES
+}
+
+fn content(probe: u64) -> String {
+    format!("probe-{probe}")
+}
+
+/// A message to each channel must reach each of its followers. The last one closes the ledgers.
+async fn probe(disturber: &Disturber, number: u64, last: bool) -> Result<()> {
+    let content = content(number);
+    for channel in &disturber.world.channels {
+        let admin = tokio::sync::Mutex::new(Admin::new(channel.hub));
+        until("a probe is taken", || async {
+            match admin.lock().await.push(&channel.name, &content).await {
+                Ok(()) => Ok(None),
+                Err(HttpError::Refused(_)) => Ok(Some("refused".to_owned())),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await?;
+        if !last {
+            let mut ledger = channel.ledger();
+            let place = ledger.attempt(PUBLISHERS, content.clone());
+            ledger.settle(PUBLISHERS, place, Outcome::Acknowledged);
+        }
+    }
+    until("the probe reaches everybody", || async {
+        let deaf: Vec<_> = disturber
+            .followers
+            .iter()
+            .filter(|follower| follower.heard.load(Relaxed) < number)
+            .map(|follower| follower.name.as_str())
+            .collect();
+        Ok((!deaf.is_empty()).then(|| format!("{} deaf: {deaf:?}", deaf.len())))
+    })
+    .await
+}
+
 /// A channel of each hub.
 fn ends(world: &World) -> [&Channel; 2] {
     [
@@ -209,7 +229,7 @@ fn close(world: &World, round: u64) -> Result<Totals> {
         let shared = if channel.lossy { &[][..] } else { &broadcasts };
         let totals = channel
             .ledger()
-            .close(&format!("probe-{round}"), shared, channel.lossy)
+            .close(&content(*probes(round).end()), shared, channel.lossy)
             .with_context(|| format!("channel {}", channel.name))?;
         sums.acknowledged += totals.acknowledged;
         sums.unknown += totals.unknown;

@@ -31,6 +31,8 @@ help:
 	@echo 'make test-chaos    half a minute of the next'
 	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
 	@echo 'make soak          the same for an hour'
+	@echo 'make reloads       20 reloads over 20,000 waiting subscribers'
+	@echo 'make kills         200 killed workers; and who is deaf after one, beside nchan'
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
@@ -66,7 +68,7 @@ test: setup-test lint test-engine build test-nginx test-held test-workers test-h
 .PHONY: lint
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets --features icomet-engine/fault-injection -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets --features icomet/fault-injection -- -D warnings
 	shellcheck script/*.sh .ci/run
 
 # In the dev profile: with debug assertions and overflow checks.
@@ -99,7 +101,7 @@ test-harness: build
 FAULT_MODULE := $(CARGO_TARGET_DIR)/fault/fault/libngx_http_icomet_module.so
 HARNESS := $(RELEASE)/icomet-harness --nginx $(NGINX)
 
-.PHONY: fault chaos soak test-chaos
+.PHONY: fault chaos soak reloads kills test-chaos
 fault: build
 	script/build-fault.sh
 	$(CARGO) build --release --locked -p icomet-harness
@@ -109,6 +111,14 @@ test-chaos: fault
 
 chaos: setup-run fault
 	$(HARNESS) chaos --fault-module $(FAULT_MODULE) $(CHAOS)
+
+# RELOADS takes more options: make reloads RELOADS='--reloads 3 --expect-unbroken'
+reloads: setup-run fault
+	$(HARNESS) --module $(MODULE) reloads $(RELOADS)
+
+kills: setup-bench fault
+	$(HARNESS) --module $(MODULE) chaos --events kill --each 2 --rounds 100 --round-seconds 60 --seconds 3600 --workers 4 --tell 60
+	$(HARNESS) --module $(MODULE) deaf
 
 soak: setup-run fault
 	$(HARNESS) chaos --fault-module $(FAULT_MODULE) --seconds 3600 --tell 60 $(CHAOS)

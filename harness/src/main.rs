@@ -55,6 +55,7 @@ right after each round
 --workers N        (3)
 --channels N       (20)
 --subscribers N    of each channel (10)
+--park on|off      whether subscribers are parked (on)
 --growth-mb N      by so much may a process's memory grow once warmed up (4)
 --tell N           a line about a round at most each N seconds (0)
 

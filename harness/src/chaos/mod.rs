@@ -68,7 +68,11 @@ async fn seeded(setup: &Setup, options: &Options, say: &impl Fn(&str)) -> Result
         hub("roomy", "64m", ROOMY, "600s"),
         hub("tight", "8m", TIGHT, "2s"),
     ];
-    let nginx = Arc::new(setup.start(Config::new(options.workers, hubs)).await?);
+    let mut config = Config::new(options.workers, hubs);
+    if !options.park {
+        config.http = "icomet_park off;\n";
+    }
+    let nginx = Arc::new(setup.start(config).await?);
     let [roomy, tight] = ["roomy", "tight"].map(|name| HubAddress {
         address: nginx.address,
         name,
@@ -143,7 +147,7 @@ fn row(time: Duration, round: u64, disturber: &Disturber, quiet: &Quiet, sums: &
     let counts = &disturber.world.counts;
     format!(
         "{:>5.0} s, {round} rounds: {}; repaired {}; published {} (unknown {}, refused {}), delivered {}; \
-         connections cut {}, ended {}, refused {}; told lost {}; memory {} KiB a worker, {} KiB the master",
+         connections cut {}, ended {}, refused {}; lost where 5 are kept {}, all told; memory {} KiB a worker, {} KiB the master",
         time.as_secs_f64(),
         happened.join(", "),
         quiet.repairs,

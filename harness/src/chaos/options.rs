@@ -31,6 +31,8 @@ pub struct Options {
     pub fault: bool,
     /// Bytes by which a process may grow once it has warmed up.
     pub growth: u64,
+    /// Whether subscribers are parked.
+    pub park: bool,
     /// Seconds between two lines about a round.
     pub tell: Duration,
 }
@@ -49,6 +51,7 @@ impl Default for Options {
             events: Event::ALL.to_vec(),
             fault: false,
             growth: 4 << 20,
+            park: true,
             tell: Duration::ZERO,
         }
     }
@@ -69,6 +72,13 @@ impl Options {
             "subscribers" => self.subscribers = value.parse()?,
             "growth-mb" => self.growth = value.parse::<u64>()? << 20,
             "tell" => self.tell = seconds()?,
+            "park" => {
+                self.park = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => bail!("must be on or off"),
+                }
+            }
             "events" => {
                 let named = |name| Event::named(name).with_context(|| format!("no event {name}"));
                 self.events = value.split(',').map(named).collect::<Result<_>>()?;

@@ -129,11 +129,18 @@ pub async fn run(setup: &Setup, options: &Options, say: impl Fn(&str)) -> Result
         );
         publishers.spawn(task);
     }
+    let mut longest = 0.0f64;
     for reload in 1..=options.reloads {
         let step = reload_once(&nginx, &published, options.rate);
-        wait::first_error(&mut publishers, step).await?;
+        let seconds = wait::first_error(&mut publishers, step)
+            .await?
+            .as_secs_f64();
+        longest = longest.max(seconds);
         fleet.check()?;
-        say(&format!("reload {reload}: {}", told(&fleet)));
+        say(&format!(
+            "reload {reload}, {seconds:.1} s: {}",
+            told(&fleet)
+        ));
     }
     stop.send_replace(true);
     wait::all("publishing", publishers).await?;
@@ -157,7 +164,7 @@ pub async fn run(setup: &Setup, options: &Options, say: impl Fn(&str)) -> Result
     );
     Ok(format!(
         "{} reloads, {count} subscribers, {acknowledged} messages acknowledged ({:.0}/s), {unknown} unanswered; \
-         0 lost, doubled or out of order; {text}",
+         0 lost, doubled or out of order; old workers gone after {longest:.1} s at most; {text}",
         options.reloads,
         published.load(Relaxed) as f64 / seconds,
     ))
@@ -180,8 +187,8 @@ async fn counted(fleet: &mut Fleet, admin: &mut Admin, count: usize) -> Result<(
     .await
 }
 
-/// Reloads under traffic, and waits until the old workers are gone.
-async fn reload_once(nginx: &Nginx, published: &AtomicU64, rate: u64) -> Result<()> {
+/// Reloads under traffic, and waits until the old workers are gone; how long that took.
+async fn reload_once(nginx: &Nginx, published: &AtomicU64, rate: u64) -> Result<Duration> {
     let goal = published.load(Relaxed) + rate;
     wait::until("publishing goes on", || async {
         let now = published.load(Relaxed);
@@ -189,8 +196,10 @@ async fn reload_once(nginx: &Nginx, published: &AtomicU64, rate: u64) -> Result<
     })
     .await?;
     let before = nginx.serving_workers();
+    let start = Instant::now();
     nginx.send("reload").await?;
-    nginx.renewed(&before).await
+    nginx.renewed(&before).await?;
+    Ok(start.elapsed())
 }
 
 /// A back end's share of the rate, to its share of the channels in turn.

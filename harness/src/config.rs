@@ -20,8 +20,9 @@ impl Hub {
         }
     }
 
-    /// Sets one directive.
+    /// Sets one directive, in the place of an earlier value.
     pub fn set(mut self, directive: &'static str, value: impl ToString) -> Self {
+        self.settings.retain(|(name, _)| *name != directive);
         self.settings.push((directive, value.to_string()));
         self
     }

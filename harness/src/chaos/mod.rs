@@ -7,6 +7,7 @@ mod ledger;
 mod memory;
 mod options;
 mod quiet;
+mod scramble;
 mod traffic;
 mod world;
 
@@ -30,6 +31,10 @@ use ledger::{Ledger, Totals};
 pub use options::Options;
 use quiet::Quiet;
 use world::{Channel, ROOMY, TIGHT, World};
+
+/// All hubs: one whose subscribers lose nothing, one where they lose what they are told of, and one whose
+/// channels come and go.
+const HUBS: [&str; 3] = ["roomy", "tight", "brief"];
 
 /// Channels of the tight hub, for each of the roomy one's.
 const TIGHT_SHARE: usize = 4;
@@ -67,13 +72,16 @@ async fn seeded(setup: &Setup, options: &Options, say: &impl Fn(&str)) -> Result
     let hubs = [
         hub("roomy", "64m", ROOMY, "600s"),
         hub("tight", "8m", TIGHT, "2s"),
+        hub("brief", "1m", 20, "2s")
+            .set("on_full", "evict")
+            .set("channel_timeout", "1s"),
     ];
     let mut config = Config::new(options.workers, hubs);
     if !options.park {
         config.http = "icomet_park off;\n";
     }
     let nginx = Arc::new(setup.start(config).await?);
-    let [roomy, tight] = ["roomy", "tight"].map(|name| HubAddress {
+    let [roomy, tight, brief] = HUBS.map(|name| HubAddress {
         address: nginx.address,
         name,
     });
@@ -96,10 +104,11 @@ async fn seeded(setup: &Setup, options: &Options, say: &impl Fn(&str)) -> Result
             followers.push(Follower::start(&world, place, index, &mut tasks));
         }
     }
-    let mut quiet = Quiet::new(options.subscribers);
+    let mut quiet = Quiet::new(options.subscribers, brief);
     let counted = quiet.counts(&world, Admin::new(roomy), Admin::new(tight));
     wait::first_error(&mut tasks, counted).await?;
     traffic::start(&world, &mut rng, &mut tasks);
+    scramble::start(&world, brief, &mut rng, &mut tasks);
 
     let mut disturber = Disturber::new(Arc::clone(&nginx), Arc::clone(&world), followers, rng);
     let (start, mut told) = (Instant::now(), Instant::now());

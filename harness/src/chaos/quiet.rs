@@ -5,14 +5,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::http::HttpError;
-use crate::hub::Admin;
+use crate::hub::{Admin, HubAddress};
 use crate::nginx::{Nginx, alarming};
 use crate::wait::{until, within};
 
+use super::HUBS;
 use super::disturb::{Disturber, verify};
 use super::ledger::{Outcome, Totals};
 use super::memory::{Level, Memory};
 use super::options::Options;
+use super::scramble;
 use super::traffic::PUBLISHERS;
 use super::world::{Channel, World, lock};
 
@@ -24,6 +26,8 @@ const LOCKS: usize = 64;
 pub struct Quiet {
     /// Followers of each channel.
     subscribers: usize,
+    /// The hub whose channels come and go.
+    brief: HubAddress,
     /// How far the log was read.
     log: u64,
     /// How often a lock's holder had died, as a worker that verified the zones said.
@@ -35,9 +39,10 @@ pub struct Quiet {
 
 impl Quiet {
     /// Nothing seen yet.
-    pub fn new(subscribers: usize) -> Self {
+    pub fn new(subscribers: usize, brief: HubAddress) -> Self {
         Self {
             subscribers,
+            brief,
             log: 0,
             repairs: 0,
             memory: Memory::default(),
@@ -72,9 +77,10 @@ impl Quiet {
         }
         self.counts(world, Admin::new(roomy), Admin::new(tight))
             .await?;
+        scramble::over(self.brief).await?;
         connections(disturber, Admin::new(roomy)).await?;
         if options.fault {
-            self.verified(nginx, world).await?;
+            self.verified(nginx).await?;
         }
         self.read_log(nginx, world)?;
         self.memory = Memory::now(nginx);
@@ -105,9 +111,9 @@ impl Quiet {
     fn read_log(&mut self, nginx: &Nginx, world: &World) -> Result<()> {
         let log = nginx.log_from(self.log)?;
         self.log += log.len() as u64;
-        let told = ends(world).map(|channel| repairs(&log, channel.hub.name));
-        if let [Some(roomy), Some(tight)] = told {
-            self.repairs = roomy + tight;
+        let told: Option<Vec<u64>> = HUBS.iter().map(|hub| repairs(&log, hub)).collect();
+        if let Some(told) = told {
+            self.repairs = told.iter().sum();
         }
         let bad: Vec<_> = alarming(&log, &[])
             .into_iter()
@@ -120,13 +126,12 @@ impl Quiet {
     }
 
     /// Has a worker check the zones, and waits until it has said so.
-    async fn verified(&self, nginx: &Nginx, world: &World) -> Result<()> {
+    async fn verified(&self, nginx: &Nginx) -> Result<()> {
         let worker = *nginx.serving_workers().first().context("no worker")?;
         verify(worker)?;
         until("the zones are verified", || async {
             let log = nginx.log_from(self.log)?;
-            let missing: Vec<_> = ends(world)
-                .map(|channel| channel.hub.name)
+            let missing: Vec<_> = HUBS
                 .into_iter()
                 .filter(|name| {
                     !log.contains(&format!("hub \"{name}\" verified"))
@@ -261,7 +266,7 @@ async fn connections(disturber: &Disturber, mut admin: Admin) -> Result<()> {
     let followers = disturber.followers.len() as u64;
     let exact = disturber.world.kills.load(Relaxed) == 0;
     // Ourselves, and those who publish when they are allowed to.
-    let others = 1 + (disturber.world.channels.len() * PUBLISHERS + 1) as u64;
+    let others = (disturber.world.channels.len() * PUBLISHERS + scramble::CLIENTS + 2) as u64;
     let admin = tokio::sync::Mutex::new(&mut admin);
     until("stub_status is right", || async {
         let text = admin.lock().await.ask("/status").await?.text();

@@ -85,6 +85,7 @@ impl Options {
             }
             _ => bail!("there is no such option"),
         }
+        ensure!(!self.events.is_empty(), "must name an event");
         ensure!(
             self.workers > 0 && self.channels > 0 && self.subscribers > 0 && self.each > 0,
             "must be at least 1"
@@ -97,5 +98,34 @@ impl Options {
         let mut events = self.events.clone();
         events.retain(|event| self.fault || *event != Event::Fault);
         events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_and_bad_ones_refused() {
+        let mut options = Options::default();
+        options.set("events", "kill,fault").unwrap();
+        options.set("seconds", "1.5").unwrap();
+        options.set("park", "off").unwrap();
+        assert_eq!(
+            options.events(),
+            [Event::Kill],
+            "no fault without its module"
+        );
+        options.fault = true;
+        assert_eq!(options.events(), [Event::Kill, Event::Fault]);
+        assert_eq!(options.time, Duration::from_millis(1500));
+        for (name, value) in [
+            ("events", "rain"),
+            ("workers", "0"),
+            ("rains", "1"),
+            ("park", "?"),
+        ] {
+            assert!(options.set(name, value).is_err(), "{name} {value}");
+        }
     }
 }

@@ -219,11 +219,11 @@ pub fn verify(worker: i32) -> Result<()> {
     Ok(())
 }
 
-/// Channels of one flood.
-const WATERS: usize = 32;
+/// Channels of one flood: enough to come to every shard.
+const WATERS: usize = 256;
 
-/// Bytes of a flood's message.
-const WAVE: usize = 32_000;
+/// Bytes of a flood's first messages, which take the whole pages, and of its last, which fill the rest.
+const WAVES: [usize; 2] = [32_000, 20];
 
 /// Refusals after which a zone counts as full.
 const REFUSED: usize = 40;
@@ -234,22 +234,24 @@ const ENOUGH: usize = 20_000;
 /// Fills the zone until publishes are refused, keeps it so for a moment, and lets it go.
 async fn flood(hub: HubAddress, number: u64) -> Result<()> {
     let mut admin = Admin::new(hub);
-    let content = "w".repeat(WAVE);
     let name = |index: usize| format!("water-{number}-{}", index % WATERS);
-    let mut refused = 0;
-    for index in 0..ENOUGH {
-        let name = name(index);
-        let push = async { Ok::<_, HttpError>(admin.push(&name, &content).await) };
-        match within("flood", push).await? {
-            Ok(()) | Err(HttpError::Cut(_)) => {}
-            Err(HttpError::Refused(_)) => refused += 1,
-            Err(error) => bail!(error),
+    for wave in WAVES {
+        let content = "w".repeat(wave);
+        let mut refused = 0;
+        for index in 0..ENOUGH {
+            let name = name(index);
+            let push = async { Ok::<_, HttpError>(admin.push(&name, &content).await) };
+            match within("flood", push).await? {
+                Ok(()) | Err(HttpError::Cut(_)) => {}
+                Err(HttpError::Refused(_)) => refused += 1,
+                Err(error) => bail!(error),
+            }
+            if refused == REFUSED {
+                break;
+            }
         }
-        if refused == REFUSED {
-            break;
-        }
+        ensure!(refused == REFUSED, "the zone does not get full");
     }
-    ensure!(refused == REFUSED, "the zone does not get full");
     sleep(Duration::from_millis(300)).await;
     for index in 0..WATERS {
         let target = format!("{}?cname={}", hub.admin("close"), name(index));

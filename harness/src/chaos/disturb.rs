@@ -105,6 +105,8 @@ pub struct Disturber {
     /// Workers that are stopped, floods under way.
     under_way: JoinSet<Result<()>>,
     flooded: u64,
+    /// Held by a flood under way.
+    flooding: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Disturber {
@@ -118,6 +120,7 @@ impl Disturber {
             happened: [0; Event::ALL.len()],
             under_way: JoinSet::new(),
             flooded: 0,
+            flooding: Arc::default(),
         }
     }
 
@@ -192,9 +195,16 @@ impl Disturber {
                 Ok(true)
             }
             Event::Flood => {
+                // Two at once would let go what the other is filling.
+                let Ok(alone) = Arc::clone(&self.flooding).try_lock_owned() else {
+                    return Ok(false);
+                };
                 self.flooded += 1;
-                let hub = self.world.channels[0].hub;
-                self.under_way.spawn(flood(hub, self.flooded));
+                let flood = flood(self.world.channels[0].hub, self.flooded);
+                self.under_way.spawn(async move {
+                    let _alone = alone;
+                    flood.await
+                });
                 Ok(true)
             }
             Event::Cut => {
@@ -222,8 +232,9 @@ pub fn verify(worker: i32) -> Result<()> {
 /// Channels of one flood: enough to come to every shard.
 const WATERS: usize = 256;
 
-/// Bytes of a flood's first messages, which take the whole pages, and of its last, which fill the rest.
-const WAVES: [usize; 2] = [32_000, 20];
+/// Bytes of a flood's messages: first of many pages, then of the single pages that are left between
+/// others, then such as fit into begun pages.
+const WAVES: [usize; 3] = [32_000, 3_000, 20];
 
 /// Refusals after which a zone counts as full.
 const REFUSED: usize = 40;

@@ -28,6 +28,11 @@ help:
 	@echo 'make test-hup      the same, with reloads instead of restarts'
 	@echo 'make test-valgrind the same, under memcheck'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
+	@echo 'make test-chaos    half a minute of the next'
+	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
+	@echo 'make soak          the same for an hour'
+	@echo 'make reloads       20 reloads over 20,000 waiting subscribers'
+	@echo 'make kills         200 killed workers; and who is deaf after one, beside nchan'
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
@@ -56,14 +61,14 @@ run: setup-run build
 	@script/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine build test-nginx test-held test-workers test-hup test-valgrind test-harness test-addon test-debian
+test: setup-test lint test-engine build test-nginx test-held test-workers test-hup test-valgrind test-harness test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
 .PHONY: lint
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets --features icomet-engine/fault-injection -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets --features icomet/fault-injection -- -D warnings
 	shellcheck script/*.sh .ci/run
 
 # In the dev profile: with debug assertions and overflow checks.
@@ -91,6 +96,32 @@ test-valgrind: build
 test-harness: build
 	$(CARGO) build --release --locked -p icomet-harness
 	$(RELEASE)/icomet-harness --nginx $(NGINX) --module $(MODULE)
+
+# CHAOS takes more options: make chaos CHAOS='--seconds 600 --events kill,fault --seed 7'
+FAULT_MODULE := $(CARGO_TARGET_DIR)/fault/fault/libngx_http_icomet_module.so
+HARNESS := $(RELEASE)/icomet-harness --nginx $(NGINX)
+
+.PHONY: fault chaos soak reloads kills test-chaos
+fault: build
+	script/build-fault.sh
+	$(CARGO) build --release --locked -p icomet-harness
+
+test-chaos: fault
+	$(HARNESS) chaos --fault-module $(FAULT_MODULE) --seconds 20 --seed 1
+
+chaos: setup-run fault
+	$(HARNESS) chaos --fault-module $(FAULT_MODULE) $(CHAOS)
+
+# RELOADS takes more options: make reloads RELOADS='--reloads 3 --expect-unbroken'
+reloads: setup-run fault
+	$(HARNESS) --module $(MODULE) reloads $(RELOADS)
+
+kills: setup-bench fault
+	$(HARNESS) --module $(MODULE) chaos --events kill --each 2 --rounds 100 --round-seconds 60 --seconds 3600 --workers 4 --tell 60
+	$(HARNESS) --module $(MODULE) deaf
+
+soak: setup-run fault
+	$(HARNESS) chaos --fault-module $(FAULT_MODULE) --seconds 3600 --tell 60 $(CHAOS)
 
 .PHONY: debian test-addon test-debian
 debian:

@@ -1,5 +1,9 @@
 //! Fault injection: with the feature `fault-injection`, tests can have the process killed before any
 //! store of a critical section. Without it nothing of this is compiled in.
+//!
+//! A process of its own (a worker of nginx) is told by a signal, once it has called [`obey_signals`]:
+//! `sigqueue` with [`orders`] and a value of zero or more arms, [`DISARM`] takes that back, and
+//! [`VERIFY`] asks for a check of the zones, which [`take_verify`] finds.
 
 /// Called before each store.
 #[cfg(not(feature = "fault-injection"))]
@@ -7,13 +11,50 @@
 pub fn step() {}
 
 #[cfg(feature = "fault-injection")]
-pub use armed::{arm, disarm, step};
+pub use armed::{DISARM, VERIFY, arm, disarm, obey_signals, orders, step, take_verify};
 
 #[cfg(feature = "fault-injection")]
 mod armed {
-    use core::sync::atomic::{AtomicI64, Ordering};
+    use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
     static LEFT: AtomicI64 = AtomicI64::new(-1);
+    static TO_VERIFY: AtomicBool = AtomicBool::new(false);
+
+    /// The value of a signal that takes an earlier one back.
+    pub const DISARM: i32 = -1;
+
+    /// The value of a signal that asks for a check of the zones.
+    pub const VERIFY: i32 = -2;
+
+    /// The signal that carries orders; nginx uses none of the real-time ones.
+    pub fn orders() -> i32 {
+        libc::SIGRTMIN() + 5
+    }
+
+    /// Takes orders by signal from now on.
+    pub fn obey_signals() {
+        // SAFETY: the action is all zeroes but for what is set here; the handler touches atomics only.
+        unsafe {
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = obey as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+            libc::sigaction(orders(), &raw const action, core::ptr::null_mut());
+        }
+    }
+
+    extern "C" fn obey(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // SAFETY: the kernel passes the description of the signal, whose value sigqueue has set.
+        let value = unsafe { (*info).si_value().sival_ptr } as usize as u32 as i32;
+        match value {
+            VERIFY => TO_VERIFY.store(true, Ordering::Relaxed),
+            value => LEFT.store(i64::from(value.max(-1)), Ordering::Relaxed),
+        }
+    }
+
+    /// Whether a check of the zones was asked for since the last time.
+    pub fn take_verify() -> bool {
+        TO_VERIFY.swap(false, Ordering::Relaxed)
+    }
 
     /// Kills this process, as by `kill -9`, before the store number `n` from now (0: the next).
     pub fn arm(n: u32) {

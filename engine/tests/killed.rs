@@ -288,6 +288,31 @@ fn a_death_inside_the_repair_is_repaired() {
     }
 }
 
+#[test]
+fn a_signal_names_the_store_before_which_a_process_dies() {
+    let (world, other) = populated();
+    let order = |value: i32| {
+        let value = libc::sigval {
+            sival_ptr: core::ptr::without_provenance_mut(value.cast_unsigned() as usize),
+        };
+        // SAFETY: a signal to this process, whose value is no pointer that is followed.
+        unsafe { libc::sigqueue(libc::getpid(), fault::orders(), value) };
+    };
+    let child = fork(|| {
+        fault::obey_signals();
+        world.worker();
+        order(0);
+        order(fault::DISARM);
+        world.publish("c3", "lives");
+        order(fault::VERIFY);
+        assert!(fault::take_verify() && !fault::take_verify());
+        order(10);
+        world.publish("c3", "never done");
+    });
+    assert_eq!(wait(child), Ended::Killed);
+    check_after(&world, other, "killed by order");
+}
+
 /// What a child does until it is killed.
 fn anything(world: &World, seed: u64) {
     let me = world.worker();

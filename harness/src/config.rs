@@ -20,8 +20,9 @@ impl Hub {
         }
     }
 
-    /// Sets one directive.
+    /// Sets one directive, in the place of an earlier value.
     pub fn set(mut self, directive: &'static str, value: impl ToString) -> Self {
+        self.settings.retain(|(name, _)| *name != directive);
         self.settings.push((directive, value.to_string()));
         self
     }
@@ -37,6 +38,8 @@ pub struct Config {
     pub listen: &'static str,
     /// More directives of the `http` block.
     pub http: &'static str,
+    /// More of the `server` block.
+    pub server: &'static str,
 }
 
 impl Config {
@@ -47,6 +50,7 @@ impl Config {
             hubs: hubs.into_iter().collect(),
             listen: "",
             http: "",
+            server: "",
         }
     }
 
@@ -84,7 +88,8 @@ impl Config {
         let _ = write!(
             text,
             "server {{\nlisten {address} reuseport backlog=4096{listen};\n\
-             add_header X-Worker $pid always;\n",
+             add_header X-Worker $pid always;\n\
+             location = /status {{ stub_status; }}\n",
             listen = self.listen
         );
         for Hub { name, .. } in &self.hubs {
@@ -94,6 +99,7 @@ impl Config {
                  location ~ ^/{name}-admin/ {{ allow 127.0.0.1; deny all; icomet_pub {name}; }}\n"
             );
         }
+        text.push_str(self.server);
         text.push_str("}\n}\n");
         text
     }

@@ -14,6 +14,8 @@ const SCRIPT: &[u8] = b"<script>parent.icomet_cb(";
 pub enum Transport {
     /// `sub`
     LongPoll,
+    /// `sub` with a callback
+    Jsonp,
     /// `stream`
     Stream,
     /// `sse`
@@ -24,8 +26,9 @@ pub enum Transport {
 
 impl Transport {
     /// All of them, to deal out in turn.
-    pub const ALL: [Transport; 4] = [
+    pub const ALL: [Transport; 5] = [
         Transport::LongPoll,
+        Transport::Jsonp,
         Transport::Stream,
         Transport::Sse,
         Transport::Iframe,
@@ -36,10 +39,15 @@ impl Transport {
         Self::ALL[index % Self::ALL.len()]
     }
 
+    /// Whether a response brings one batch, and the next is asked for.
+    pub fn is_poll(self) -> bool {
+        matches!(self, Transport::LongPoll | Transport::Jsonp)
+    }
+
     /// The last path segment.
     pub fn endpoint(self) -> &'static str {
         match self {
-            Transport::LongPoll => "sub",
+            Transport::LongPoll | Transport::Jsonp => "sub",
             Transport::Stream => "stream",
             Transport::Sse => "sse",
             Transport::Iframe => "iframe",
@@ -60,6 +68,7 @@ impl Transport {
     pub fn content_type(self) -> &'static str {
         match self {
             Transport::LongPoll | Transport::Stream => "application/json; charset=utf-8",
+            Transport::Jsonp => "text/javascript; charset=utf-8",
             Transport::Sse => "text/event-stream; charset=utf-8",
             Transport::Iframe => "text/html; charset=utf-8",
         }
@@ -115,7 +124,7 @@ impl Parser {
 
     fn line(&mut self, line: &[u8], events: &mut VecDeque<Event>) -> Result<(), String> {
         match self.transport {
-            Transport::LongPoll | Transport::Stream => {
+            Transport::LongPoll | Transport::Jsonp | Transport::Stream => {
                 events.push_back(Event::Message(Message::parse(line)?));
                 Ok(())
             }
@@ -270,6 +279,8 @@ pub fn check_head(head: &Head, transport: Transport) -> Result<(), HttpError> {
     let kind = head.header("content-type").unwrap_or("");
     if head.status == 200 && kind == transport.content_type() {
         Ok(())
+    } else if head.status == 507 {
+        Err(HttpError::Refused(head.status))
     } else {
         Err(HttpError::Malformed(format!(
             "status {} with {kind:?}",

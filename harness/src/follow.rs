@@ -113,6 +113,7 @@ pub async fn follow(mut subscriber: Subscriber, watch: Arc<Watch>) -> Result<Sub
                 retry = false;
                 watch.note_cut(what)?;
             }
+            Step::Refused => bail!("{}: refused", subscriber.name()),
         }
     }
 }

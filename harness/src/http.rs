@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +22,8 @@ const MAX_HEAD: usize = 64 * 1024;
 pub enum HttpError {
     /// The connection was refused, reset, or ended before the response did.
     Cut(io::Error),
+    /// The server said that it has no room for this now (507).
+    Refused(u16),
     /// The server sent something that is not a right answer.
     Malformed(String),
 }
@@ -29,6 +32,7 @@ impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HttpError::Cut(error) => write!(f, "connection cut: {error}"),
+            HttpError::Refused(status) => write!(f, "refused with {status}"),
             HttpError::Malformed(what) => write!(f, "malformed response: {what}"),
         }
     }
@@ -145,6 +149,24 @@ impl Connection {
     /// The socket, for tests of what a client may do to it.
     pub fn socket(&mut self) -> &mut TcpStream {
         &mut self.stream
+    }
+
+    /// Closes it with a reset, whatever is under way.
+    pub fn reset(self) {
+        let linger = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        // SAFETY: the descriptor is open, the structure valid for the call and as long as said.
+        unsafe {
+            libc::setsockopt(
+                self.stream.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of::<libc::linger>() as libc::socklen_t,
+            );
+        }
     }
 
     /// Sends a GET with more headers (each `Name: value\r\n`).

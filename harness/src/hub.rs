@@ -45,6 +45,24 @@ impl Admin {
         }
     }
 
+    /// Its hub.
+    pub fn hub(&self) -> HubAddress {
+        self.hub
+    }
+
+    /// How many channels and subscribers the hub counts.
+    pub async fn info(&mut self) -> Result<(u64, u64)> {
+        let response = self.ask(&self.hub.admin("info")).await?;
+        let value: Value = serde_json::from_slice(&response.body)
+            .with_context(|| format!("info: {:?}", response.text()))?;
+        let count = |name: &str| {
+            value[name]
+                .as_u64()
+                .with_context(|| format!("info: {value}"))
+        };
+        Ok((count("channels")?, count("subscribers")?))
+    }
+
     /// One exchange, tried once; after an error the next one uses a fresh connection.
     pub async fn get(&mut self, target: &str) -> Result<Response, HttpError> {
         let mut connection = self.take().await?;
@@ -64,8 +82,7 @@ impl Admin {
         if response.head.status == 200 && response.body == b"{\"type\":\"ok\"}\n" {
             Ok(())
         } else {
-            let text = format!("push: {} {:?}", response.head.status, response.text());
-            Err(HttpError::Malformed(text))
+            Err(failed("push", &response))
         }
     }
 
@@ -80,8 +97,17 @@ impl Admin {
         if response.head.status == 200 && response.body == b"ok\n" {
             Ok(())
         } else {
-            let text = format!("broadcast: {} {:?}", response.head.status, response.text());
-            Err(HttpError::Malformed(text))
+            Err(failed("broadcast", &response))
+        }
+    }
+
+    /// A publish whose client goes away as soon as it has sent it.
+    pub async fn push_and_reset(&mut self, channel: &str, content: &str) {
+        let form = format!("cname={}&content={}", encode(channel), encode(content));
+        // Whether it got there nobody knows.
+        if let Ok(mut connection) = self.take().await {
+            let _ = connection.post(&self.hub.admin("push"), &form).await;
+            connection.reset();
         }
     }
 
@@ -168,5 +194,12 @@ impl Admin {
         if response.head.header("connection") != Some("close") {
             self.connection = Some(connection);
         }
+    }
+}
+
+fn failed(what: &str, response: &Response) -> HttpError {
+    match response.head.status {
+        507 => HttpError::Refused(507),
+        status => HttpError::Malformed(format!("{what}: {status} {:?}", response.text())),
     }
 }

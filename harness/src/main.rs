@@ -4,10 +4,13 @@
 //! clients and operators do, and looks for what a user would notice.
 
 mod body;
+mod chaos;
 mod checks;
 mod config;
 mod crowd;
+mod deaf;
 mod feed;
+mod fleet;
 mod follow;
 mod hammer;
 mod http;
@@ -17,6 +20,7 @@ mod ledger;
 mod message;
 mod nginx;
 mod process;
+mod reloads;
 mod runner;
 mod subscriber;
 mod traffic;
@@ -31,6 +35,9 @@ use crate::nginx::Setup;
 
 const HELP: &str = "\
 icomet-harness [FILTER] [--full] [--list] [--keep] [--nginx PATH] [--module PATH]
+icomet-harness chaos [OPTIONS]
+icomet-harness reloads [OPTIONS]
+icomet-harness deaf [OPTIONS]
 
 FILTER    run only the checks whose name contains it
 --full    only the checks that have figures to tell, at full size (docs/reliability.md)
@@ -38,19 +45,89 @@ FILTER    run only the checks whose name contains it
 --keep    leave the temporary prefixes (configuration, error.log)
 --nginx   default target/release/nginx-objs/nginx
 --module  default target/release/libngx_http_icomet_module.so
+
+chaos: kills, stops, reloads, floods and cuts while clients of all transports work; everything must be
+right after each round
+--seconds N        begin rounds for so long (60)
+--rounds N         at most so many
+--round-seconds N  a round's disturbances (6)
+--each N           at most so many disturbances a round
+--events LIST      of kill,fault,stop,reload,flood,cut (all)
+--fault-module PATH  a module built by script/build-fault.sh: workers die inside the engine too
+--seed N           the same choices again (random)
+--workers N        (3)
+--channels N       (20)
+--subscribers N    of each channel (10)
+--park on|off      whether subscribers are parked (on)
+--growth-mb N      by so much may a process's memory grow once warmed up (4)
+--tell N           a line about a round at most each N seconds (0)
+
+reloads: many waiting subscribers, publishing, one reload after the other
+--subscribers N    each with a channel of its own (20000)
+--rate N           messages a second (2000)
+--reloads N        (20)
+--workers N        (4)
+--expect-unbroken  a waiting subscriber that is ended is a fault
+
+deaf: one worker is killed; how many subscribers of the others are open and hear nothing more
+--servers LIST     of icomet,nchan
+--rounds N         kills, each of a fresh server (5)
+--workers N        (2)
+--channels N       (200)
+--subscribers N    of each channel (5)
+--nchan-nginx PATH   /usr/sbin/nginx
+--nchan-module PATH  /usr/lib/nginx/modules/ngx_nchan_module.so
 ";
 
+/// What is to be run.
+enum Command {
+    /// The checks whose name contains this.
+    Checks(String),
+    /// Chaos.
+    Chaos(chaos::Options),
+    /// What one killed worker does to the clients of the others.
+    Deaf(deaf::Options),
+    /// Many parked subscribers, and reloads.
+    Reloads(reloads::Options),
+}
+
 struct Arguments {
-    filter: String,
+    command: Command,
     list: bool,
     storm_clients: Option<String>,
     help: bool,
     setup: Setup,
 }
 
+impl Arguments {
+    /// Takes an option that a command knows.
+    fn set(&mut self, name: &str, parser: &mut lexopt::Parser) -> Result<(), lexopt::Error> {
+        match (&mut self.command, name) {
+            (Command::Chaos(options), "fault-module") => {
+                self.setup.module = parser.value()?.into();
+                options.fault = true;
+                return Ok(());
+            }
+            (Command::Reloads(options), "expect-unbroken") => {
+                options.expect_unbroken = true;
+                return Ok(());
+            }
+            _ => {}
+        }
+        let value = parser.value()?.string()?;
+        let result = match &mut self.command {
+            Command::Chaos(options) => options.set(name, &value),
+            Command::Reloads(options) => options.set(name, &value),
+            Command::Deaf(options) => options.set(name, &value),
+            Command::Checks(_) => return Err(format!("no option --{name} here").into()),
+        };
+        result.map_err(|error| format!("--{name} {value}: {error:#}").into())
+    }
+}
+
 fn arguments() -> Result<Arguments, lexopt::Error> {
     let mut found = Arguments {
-        filter: String::new(),
+        command: Command::Checks(String::new()),
         list: false,
         storm_clients: None,
         help: false,
@@ -63,6 +140,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
         },
     };
     let mut parser = lexopt::Parser::from_env();
+    let mut named = false;
     while let Some(argument) = parser.next()? {
         match argument {
             Long("list") => found.list = true,
@@ -73,7 +151,20 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
             Long("nginx") => found.setup.nginx = parser.value()?.into(),
             Long("module") => found.setup.module = parser.value()?.into(),
             Long("help") | Short('h') => found.help = true,
-            Value(filter) if found.filter.is_empty() => found.filter = filter.string()?,
+            Value(word) if !named => {
+                named = true;
+                let word = word.string()?;
+                found.command = match word.as_str() {
+                    "chaos" => Command::Chaos(chaos::Options::default()),
+                    "deaf" => Command::Deaf(deaf::Options::default()),
+                    "reloads" => Command::Reloads(reloads::Options::default()),
+                    _ => Command::Checks(word),
+                };
+            }
+            Long(name) => {
+                let name = name.to_owned();
+                found.set(&name, &mut parser)?;
+            }
             _ => return Err(argument.unexpected()),
         }
     }
@@ -119,5 +210,22 @@ fn main() -> ExitCode {
             }
         };
     }
-    runtime.block_on(runner::run(arguments.setup, &arguments.filter))
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Checks(filter) => runner::run(arguments.setup, &filter).await,
+            Command::Chaos(options) => {
+                let run = async move { chaos::run(&arguments.setup, &options, runner::say).await };
+                runner::command("chaos", run).await
+            }
+            Command::Deaf(options) => {
+                let run = async move { deaf::run(&arguments.setup, &options, runner::say).await };
+                runner::command("deaf", run).await
+            }
+            Command::Reloads(options) => {
+                let run =
+                    async move { reloads::run(&arguments.setup, &options, runner::say).await };
+                runner::command("reloads", run).await
+            }
+        }
+    })
 }

@@ -27,16 +27,30 @@ impl Message {
             .map_err(|error| format!("{error} in {:?}", String::from_utf8_lossy(text)))
     }
 
+    /// Parses a long poll's answer that calls `callback`.
+    pub fn parse_jsonp(text: &[u8], callback: &str) -> Result<Vec<Self>, String> {
+        let inside = text
+            .strip_prefix(callback.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"("))
+            .and_then(|rest| rest.strip_suffix(b");\n"))
+            .ok_or_else(|| format!("no call: {:?}", String::from_utf8_lossy(text)))?;
+        Self::parse_list(inside)
+    }
+
     /// Parses a long poll's answer: one message, or an array of them.
     pub fn parse_batch(text: &[u8]) -> Result<Vec<Self>, String> {
         let line = text
             .strip_suffix(b"\n")
             .ok_or_else(|| format!("no line end: {:?}", String::from_utf8_lossy(text)))?;
-        if line.first() == Some(&b'[') {
-            serde_json::from_slice(line)
+        Self::parse_list(line)
+    }
+
+    fn parse_list(text: &[u8]) -> Result<Vec<Self>, String> {
+        if text.first() == Some(&b'[') {
+            serde_json::from_slice(text)
                 .map_err(|error| format!("{error} in {:?}", String::from_utf8_lossy(text)))
         } else {
-            Ok(vec![Self::parse(line)?])
+            Ok(vec![Self::parse(text)?])
         }
     }
 

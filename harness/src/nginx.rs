@@ -1,6 +1,7 @@
 //! A real nginx in a temporary prefix, stopped whatever happens.
 
 use std::collections::HashSet;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -224,6 +225,30 @@ impl Nginx {
         log.lines().filter(|line| line.contains(text)).count()
     }
 
+    /// The process id of the master.
+    pub fn master(&self) -> i32 {
+        self.master
+    }
+
+    /// All processes but the master: those that serve, and those that are shutting down.
+    pub fn processes(&self) -> Vec<i32> {
+        process::children(self.master)
+    }
+
+    /// What the error log has got since it was `from` bytes long: whole lines.
+    pub fn log_from(&self, from: u64) -> Result<String> {
+        let mut file = std::fs::File::open(self.prefix.path().join("logs/error.log"))?;
+        file.seek(SeekFrom::Start(from))?;
+        let mut raw = Vec::new();
+        file.read_to_end(&mut raw)?;
+        let end = raw
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        raw.truncate(end);
+        Ok(String::from_utf8_lossy(&raw).into_owned())
+    }
+
     /// Fails on any alarming line that holds none of the `allowed` texts.
     pub fn check_log(&self, allowed: &[&str]) -> Result<()> {
         let mut log = self.read("logs/error.log");
@@ -305,7 +330,7 @@ fn command(binary: &Path, prefix: &Path) -> Command {
 }
 
 /// The lines of a log that no healthy server writes.
-fn alarming<'a>(log: &'a str, allowed: &[&str]) -> Vec<&'a str> {
+pub fn alarming<'a>(log: &'a str, allowed: &[&str]) -> Vec<&'a str> {
     const SIGNS: [&str; 5] = ["[alert]", "[crit]", "[emerg]", "panicked", "open socket #"];
     log.lines()
         .filter(|line| SIGNS.iter().any(|sign| line.contains(sign)))

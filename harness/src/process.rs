@@ -97,6 +97,15 @@ impl Drop for Stopped {
     }
 }
 
+/// Sends a signal with a value; whether there was such a process.
+pub fn signal_with(pid: i32, signal: i32, value: i32) -> bool {
+    let value = libc::sigval {
+        sival_ptr: std::ptr::without_provenance_mut(value.cast_unsigned() as usize),
+    };
+    // SAFETY: the value is an integer in the place of a pointer, and is not followed.
+    unsafe { libc::sigqueue(pid, signal, value) == 0 }
+}
+
 /// Raises the limit of open files as far as it goes and answers it.
 pub fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit {

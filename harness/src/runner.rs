@@ -1,5 +1,6 @@
 //! Runs the checks one after the other and says what came of each.
 
+use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +19,32 @@ macro_rules! say {
         let _ = writeln!(out, $($part)*);
         let _ = out.flush();
     }};
+}
+
+/// Prints a line at once.
+pub fn say(line: &str) {
+    say!("{line}");
+}
+
+/// Runs something that takes as long as it was told to, and says what came of it.
+pub async fn command(name: &str, run: impl Future<Output = Result<String>>) -> ExitCode {
+    let result = tokio::select! {
+        result = run => result,
+        () = stop_signal() => {
+            say!("stopped");
+            return ExitCode::from(130);
+        }
+    };
+    match result {
+        Ok(summary) => {
+            say!("ok    {name} {summary}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say!("FAIL  {name} {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// No check may take longer, whatever it waits for.

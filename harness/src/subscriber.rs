@@ -12,6 +12,9 @@ use crate::http::{Connection, HttpError};
 use crate::hub::HubAddress;
 use crate::message::Message;
 
+/// The function that a JSONP client has its messages passed to.
+const CALLBACK: &str = "client.take";
+
 /// What happened next.
 #[derive(Debug)]
 pub enum Step {
@@ -21,6 +24,8 @@ pub enum Step {
     Retry(u64),
     /// The response ended politely.
     Ended,
+    /// There was no room for it (507).
+    Refused,
     /// The connection failed; the worker that served it, if it is known.
     Cut(Option<i32>, String),
 }
@@ -95,7 +100,7 @@ impl Subscriber {
     /// Resumes by `Last-Event-ID` (SSE) or `If-None-Match` (long poll), with the URL unchanged, as
     /// a browser does.
     pub fn by_id(mut self, yes: bool) -> Self {
-        self.by_id = yes && matches!(self.transport, Transport::Sse | Transport::LongPoll);
+        self.by_id = yes && (self.transport.is_poll() || self.transport == Transport::Sse);
         self
     }
 
@@ -173,7 +178,7 @@ impl Subscriber {
             (None, Some(from)) => Connection::open_from(self.hub.address, from).await?,
             (None, None) => Connection::open(self.hub.address).await?,
         };
-        if self.transport == Transport::LongPoll {
+        if self.transport.is_poll() {
             let mut worker = None;
             if self.identify {
                 connection
@@ -185,7 +190,7 @@ impl Subscriber {
                 connection,
                 worker,
                 asked: false,
-                reused: false,
+                reused: self.identify,
             };
             return Ok(Link::Poll(Box::new(poll)));
         }
@@ -204,7 +209,14 @@ impl Subscriber {
             _ => (self.due.unwrap_or(self.first), String::new()),
         };
         let front = self.hub.front(self.transport.endpoint(), &self.channel);
-        (format!("{front}&seq={seq}&noop={}", self.noop), headers)
+        let callback = match self.transport {
+            Transport::Jsonp => format!("&cb={CALLBACK}"),
+            _ => String::new(),
+        };
+        (
+            format!("{front}&seq={seq}&noop={}{callback}", self.noop),
+            headers,
+        )
     }
 
     /// What happens next; opens a connection when there is none. An error is a fault of the
@@ -242,15 +254,34 @@ impl Subscriber {
                     format!("{} cut {what}: {error}", self.name()),
                 ))
             }
+            Err(HttpError::Refused(_)) => {
+                self.link = None;
+                self.failures += 1;
+                Ok(Step::Refused)
+            }
             Err(error) => bail!("{}: {error}", self.name()),
         }
+    }
+
+    /// Resets its connection: what was not read to the end is asked for again.
+    pub fn reset(&mut self) {
+        match self.link.take() {
+            Some(Link::Feed(feed)) => feed.connection.reset(),
+            Some(Link::Poll(poll)) => poll.connection.reset(),
+            None => {}
+        }
+    }
+
+    /// Whether it has a connection.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some()
     }
 
     /// Who it is, for error texts.
     pub fn name(&self) -> String {
         format!(
             "{} subscriber of {} (due {:?}, connection {})",
-            self.transport.endpoint(),
+            format!("{:?}", self.transport).to_lowercase(),
             self.channel,
             self.due,
             self.connections
@@ -263,14 +294,19 @@ impl Subscriber {
             Some(Link::Feed(feed)) => feed.next().await?,
             Some(Link::Poll(poll)) => {
                 let response = poll.connection.response().await?;
-                check_head(&response.head, Transport::LongPoll)?;
+                if let Err(error) = check_head(&response.head, self.transport) {
+                    self.link = None;
+                    return Err(error);
+                }
                 poll.asked = false;
                 poll.reused = true;
                 poll.worker = response.head.worker();
                 let close = response.head.header("connection") == Some("close");
-                self.pending = Message::parse_batch(&response.body)
-                    .map_err(HttpError::Malformed)?
-                    .into();
+                let batch = match self.transport {
+                    Transport::Jsonp => Message::parse_jsonp(&response.body, CALLBACK),
+                    _ => Message::parse_batch(&response.body),
+                };
+                self.pending = batch.map_err(HttpError::Malformed)?.into();
                 if let Some(tag) = response.head.header("etag") {
                     self.id = Some(tag.to_owned());
                 }

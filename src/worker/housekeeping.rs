@@ -20,6 +20,10 @@ const SOON: u64 = 10;
 pub unsafe extern "C" fn icomet_on_housekeeping(_event: *mut nginx_sys::ngx_event_t) {
     guarded("housekeeping", (), || {
         let more = with(Worker::keep_house).unwrap_or(false);
+        #[cfg(feature = "fault-injection")]
+        if icomet_engine::fault::take_verify() {
+            with(|worker| worker.verify());
+        }
         with(|worker| {
             worker
                 .housekeeping
@@ -59,5 +63,26 @@ impl Worker {
         }
         self.ring(&wake);
         more
+    }
+
+    /// Checks every zone and says in the log what it found; the chaos harness asks for it.
+    #[cfg(feature = "fault-injection")]
+    fn verify(&self) {
+        for attached in &self.hubs {
+            let name = &attached.hub.name;
+            match attached.zone.verify() {
+                Ok(report) => log::notice(&format!(
+                    "hub \"{name}\" verified: {} channels, {} subscribers, repaired {} times",
+                    report.channels,
+                    report.subscribers,
+                    attached.zone.stats().repairs
+                )),
+                Err(faults) => {
+                    for fault in faults {
+                        log::alert(&format!("hub \"{name}\" is broken: {fault}"));
+                    }
+                }
+            }
+        }
     }
 }

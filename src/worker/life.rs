@@ -179,6 +179,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
     worker.housekeeping.set_timer(housekeeping::PERIOD);
     install(worker);
     handover::join();
+    #[cfg(feature = "fault-injection")]
+    icomet_engine::fault::obey_signals();
     Ok(())
 }
 

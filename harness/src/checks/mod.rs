@@ -21,6 +21,7 @@ mod old_client;
 mod parked;
 mod psub;
 mod reload;
+mod reloads;
 mod restart;
 mod shutdown;
 mod slow_reader;
@@ -62,6 +63,12 @@ pub fn all() -> Vec<Check> {
             about: "six reloads under publishing: all stay on their connections, nothing lost or repeated",
             has_figures: false,
             run: |setup| Box::pin(reload::run(setup)),
+        },
+        Check {
+            name: "reloads",
+            about: "four reloads over 1,000 waiting subscribers: nothing lost, doubled, out of order",
+            has_figures: false,
+            run: |setup| Box::pin(reloads::run(setup)),
         },
         Check {
             name: "handover_killed",

@@ -26,7 +26,7 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
         let mut cost = Crowd::gather(&setup, transport, "").await?;
         cost.expect_parked(transport).await?;
         told.push(format!("{transport:?} {}", cost.each()?));
-        if transport == Transport::LongPoll {
+        if transport.is_poll() {
             cost.ask_again_at_once().await?;
             cost.expect_parked(transport).await?;
             told.push(format!("after polling at once {}", cost.each()?));

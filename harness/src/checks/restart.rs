@@ -137,12 +137,13 @@ async fn follow(mut subscriber: Subscriber, transcript: Arc<Transcript>) -> Resu
                 if message.content == FINAL {
                     return Ok(subscriber.connections - 1);
                 }
-                if message.kind == "noop" && subscriber.transport != Transport::LongPoll {
+                if message.kind == "noop" && !subscriber.transport.is_poll() {
                     bail!("{}: a noop on a stream", subscriber.name());
                 }
             }
             // Polite with quit; cut with stop, or by the kill; refused while nginx is away.
             Step::Retry(_) | Step::Ended | Step::Cut(..) => {}
+            Step::Refused => bail!("{}: refused", subscriber.name()),
         }
     }
 }

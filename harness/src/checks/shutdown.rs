@@ -58,7 +58,7 @@ async fn polite_end(mut subscriber: Subscriber) -> Result<()> {
         step = subscriber.next().await?;
     }
     match (&step, subscriber.transport) {
-        (Step::Message(message), Transport::LongPoll) if message.kind == "noop" => {}
+        (Step::Message(message), transport) if transport.is_poll() && message.kind == "noop" => {}
         (Step::Ended, Transport::Stream | Transport::Sse | Transport::Iframe) => {}
         _ => bail!("{}: {step:?}", subscriber.name()),
     }

@@ -27,10 +27,13 @@ help:
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
 	@echo 'make test-valgrind the same, under memcheck'
+	@echo 'make test-sanitizer the same, nginx and the module under AddressSanitizer and UBSan'
+	@echo 'make test-fuzz     the fuzz targets: their corpus, and a few thousand inputs more'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
+	@echo 'make fuzz          fuzz each TARGET (default: all of fuzz/) for FUZZ_SECONDS (120)'
 	@echo 'make bench         install what is missing, compare with nchan and with a bare sender (10 minutes)'
 	@echo 'make bench-c1000k  the same for a million subscribers (24 GB of memory)'
 	@echo 'make clean         remove target/'
@@ -56,7 +59,7 @@ run: setup-run build
 	@script/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine build test-nginx test-held test-workers test-hup test-valgrind test-harness test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-nginx test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -64,12 +67,22 @@ test: setup-test lint test-engine build test-nginx test-held test-workers test-h
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets --features icomet-engine/fault-injection -- -D warnings
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --release --locked --manifest-path fuzz/Cargo.toml --no-default-features \
+		--target-dir $(CARGO_TARGET_DIR)/fuzz -- -D warnings
 	shellcheck script/*.sh .ci/run
 
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
 test-engine:
 	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-harness -p icomet-bench --features icomet-engine/fault-injection
+
+.PHONY: fuzz test-fuzz
+fuzz: setup-run
+	script/fuzz.sh run $(TARGET)
+
+test-fuzz:
+	script/fuzz.sh test
 
 .PHONY: test-nginx test-held test-workers test-hup test-valgrind
 test-nginx: build
@@ -86,6 +99,11 @@ test-hup: build
 
 test-valgrind: build
 	script/test-nginx.sh valgrind
+
+# Builds nginx and the module once more, in target/sanitizer.
+.PHONY: test-sanitizer
+test-sanitizer:
+	script/test-sanitizer.sh
 
 .PHONY: test-harness
 test-harness: build

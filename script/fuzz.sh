@@ -3,7 +3,7 @@
 #
 #   script/fuzz.sh run [TARGET ...]       each for FUZZ_SECONDS (default 120); what is found goes to target/fuzz
 #   script/fuzz.sh test [TARGET ...]      the corpus in the tree, then FUZZ_RUNS (default 20000) runs, for ten seconds at most
-#   script/fuzz.sh minimize [TARGET ...]  adds to the corpus in the tree what target/fuzz has found beyond it
+#   script/fuzz.sh minimize [TARGET ...]  adds to the corpus in the tree what reaches further code of all that target/fuzz has found
 #   script/fuzz.sh list                   the targets
 #
 # libFuzzer by the crate libfuzzer-sys, with cargo-fuzz's layout and flags, but without its binary: there is nothing
@@ -47,7 +47,7 @@ fuzz() {
 
 failed=()
 run() {
-    local name=$1 log=$target/log/$1
+    local name=$1 log=$target/log/$mode-$1
     mkdir -p "$target/log"
     if fuzz "$@" >"$log" 2>&1; then
         sed -n "s/^Done \(.*\)/fuzz $name: \1, no finding/p" "$log"
@@ -83,7 +83,8 @@ case $mode in
         build
         for name in "${targets[@]}"; do
             mkdir -p "$target/corpus/$name"
-            run "$name" -merge=1 "fuzz/corpus/$name" "$target/corpus/$name"
+            run "$name" -merge=1 -use_counters=0 "fuzz/corpus/$name" "$target/corpus/$name"
+            echo "fuzz $name: $(find "fuzz/corpus/$name" -type f | wc -l) inputs in fuzz/corpus/$name"
         done
         ;;
     *)

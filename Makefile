@@ -27,6 +27,8 @@ help:
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
 	@echo 'make test-valgrind the same, under memcheck'
+	@echo 'make test-sanitizer the same, nginx and the module under AddressSanitizer and UBSan'
+	@echo 'make test-fuzz     the fuzz targets: their corpus, and a few thousand inputs more'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
 	@echo 'make test-chaos    half a minute of the next'
 	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
@@ -36,6 +38,7 @@ help:
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
+	@echo 'make fuzz          fuzz each TARGET (default: all of fuzz/) for FUZZ_SECONDS (120)'
 	@echo 'make bench         install what is missing, compare with nchan and with a bare sender (10 minutes)'
 	@echo 'make bench-c1000k  the same for a million subscribers (24 GB of memory)'
 	@echo 'make clean         remove target/'
@@ -61,7 +64,7 @@ run: setup-run build
 	@script/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine build test-nginx test-held test-workers test-hup test-valgrind test-harness test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-nginx test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -69,12 +72,22 @@ test: setup-test lint test-engine build test-nginx test-held test-workers test-h
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets --features icomet/fault-injection -- -D warnings
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --release --locked --manifest-path fuzz/Cargo.toml --no-default-features \
+		--target-dir $(CARGO_TARGET_DIR)/fuzz -- -D warnings
 	shellcheck script/*.sh .ci/run
 
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
 test-engine:
 	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-handover -p icomet-state -p icomet-harness -p icomet-bench --features icomet-engine/fault-injection
+
+.PHONY: fuzz test-fuzz
+fuzz: setup-run
+	script/fuzz.sh run $(TARGET)
+
+test-fuzz:
+	script/fuzz.sh test
 
 .PHONY: test-nginx test-held test-workers test-hup test-valgrind
 test-nginx: build
@@ -91,6 +104,11 @@ test-hup: build
 
 test-valgrind: build
 	script/test-nginx.sh valgrind
+
+# Builds nginx and the module once more, in target/sanitizer.
+.PHONY: test-sanitizer
+test-sanitizer:
+	script/test-sanitizer.sh
 
 .PHONY: test-harness
 test-harness: build

@@ -29,8 +29,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let include: Vec<PathBuf> = env::split_paths(&include).collect();
 
-    cc::Build::new()
-        .files(SOURCES.iter().map(|source| Path::new(SHIM).join(source)))
+    let mut shim = cc::Build::new();
+    // What the shim alone is compiled with beside the usual, for a sanitizer build: cc's own CFLAGS
+    // would reach the C of other crates too, which is linked into build scripts.
+    println!("cargo::rerun-if-env-changed=ICOMET_SHIM_CFLAGS");
+    if let Ok(flags) = env::var("ICOMET_SHIM_CFLAGS") {
+        for flag in flags.split_whitespace() {
+            shim.flag(flag);
+        }
+    }
+    shim.files(SOURCES.iter().map(|source| Path::new(SHIM).join(source)))
         .includes(&include)
         .include(SHIM)
         .warnings(true)

@@ -61,7 +61,8 @@ impl Guard<'_> {
     /// The last `n` subscribers are about to go: the channel's grace time is set before their count
     /// is, so that a death between leaves it.
     fn grant_grace(&self, channel: &Channel, n: u32, until: u64) {
-        if channel.subscribers.get() <= n && channel.expires.get() < until {
+        // A worker may have no more than its record in a list: nobody leaves with that.
+        if n > 0 && channel.subscribers.get() <= n && channel.expires.get() < until {
             channel.expires.set(until);
         }
     }

@@ -513,3 +513,22 @@ fn number_of(world: &World, worker: WorkerId, name: &str) -> u32 {
     let (subscription, _) = world.subscribe(worker, name, 0, Stay::Always).unwrap();
     subscription.channel.unwrap().number()
 }
+/// Found by the fuzz target `engine`.
+#[test]
+fn a_worker_that_has_left_a_channel_gives_it_no_grace_when_it_goes() {
+    let world = World::new(1 << 20);
+    let other = world.worker();
+    let (subscription, _) = world.subscribe(other, "a", 0, Stay::Always).unwrap();
+    // The worker's record stays, because it is in a list that nobody has walked.
+    world.publish("a", "x");
+    let channel = subscription.channel.unwrap();
+    world.zone.unsubscribe(other, channel, 1, &limits(), NOW);
+    let mut wake = WakeSet::default();
+    world
+        .zone
+        .sign(b"a", 1000, [1; 16], &limits(), NOW, &mut wake)
+        .unwrap();
+    world.zone.detach(other, &limits(), NOW);
+    assert_eq!(world.zone.channel(b"a").unwrap().expires_at, NOW + 1000);
+    world.check();
+}

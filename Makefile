@@ -132,7 +132,7 @@ chaos: setup-run fault
 
 # RELOADS takes more options: make reloads RELOADS='--reloads 3 --expect-unbroken'
 reloads: setup-run fault
-	$(HARNESS) --module $(MODULE) reloads $(RELOADS)
+	$(HARNESS) --module $(MODULE) reloads --expect-unbroken $(RELOADS)
 
 kills: setup-bench fault
 	$(HARNESS) --module $(MODULE) chaos --events kill --each 2 --rounds 100 --round-seconds 60 --seconds 3600 --workers 4 --tell 60

@@ -66,7 +66,7 @@ pub fn all() -> Vec<Check> {
         },
         Check {
             name: "reloads",
-            about: "four reloads over 1,000 waiting subscribers: nothing lost, doubled, out of order",
+            about: "four reloads over 1,000 waiting subscribers: nobody ended, nothing lost, doubled, out of order",
             has_figures: false,
             run: |setup| Box::pin(reloads::run(setup)),
         },

@@ -12,6 +12,7 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
         subscribers: 1_000,
         rate: 500,
         reloads: 4,
+        expect_unbroken: true,
         ..Options::default()
     };
     reloads::run(&setup, &options, |_| {}).await

@@ -130,7 +130,7 @@ test-chaos: fault
 chaos: setup-run fault
 	$(HARNESS) chaos --fault-module $(FAULT_MODULE) $(CHAOS)
 
-# RELOADS takes more options: make reloads RELOADS='--reloads 3 --expect-unbroken'
+# RELOADS takes more options: make reloads RELOADS='--reloads 3'
 reloads: setup-run fault
 	$(HARNESS) --module $(MODULE) reloads --expect-unbroken $(RELOADS)
 

@@ -54,11 +54,6 @@ impl Transport {
         }
     }
 
-    /// Whether one answer brings all messages.
-    pub fn is_stream(self) -> bool {
-        self != Transport::LongPoll
-    }
-
     /// Whether a polite end says when to come again.
     pub fn has_retry(self) -> bool {
         self == Transport::Sse

@@ -81,7 +81,7 @@ pub async fn follow(mut subscriber: Subscriber, watch: Arc<Watch>) -> Result<Sub
                     return Ok(subscriber);
                 }
                 if message.kind == "noop" {
-                    if subscriber.transport.is_stream() {
+                    if !subscriber.transport.is_poll() {
                         bail!("{}: a noop on a stream", subscriber.name());
                     }
                     // One that comes between two messages may meet a worker that exits.

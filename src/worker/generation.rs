@@ -4,8 +4,8 @@
 //! a generation: it counts on ([`Shared`]) and makes an inbox (a pair of sockets) for each of its workers.
 //! A worker takes the reading end of its own, notes where it stands, and looks for the inboxes of the
 //! older workers that live. A worker that nginx starts anew in place of one that died does the same. The
-//! master keeps the inboxes of generations that have workers, [`KEPT`] at most; a worker keeps its own end
-//! alone.
+//! master keeps the inboxes of generations that have workers, [`KEPT`] at most; a worker after some seconds
+//! its own end alone.
 //!
 //! Without descriptors for the inboxes, or without a master, nothing can move: a reload ends
 //! subscriptions then, politely.
@@ -23,6 +23,9 @@ use crate::ffi::shared;
 /// Generations whose inboxes the master keeps, at most: descriptors are few in a master. The workers of
 /// one that is older than all of them have had hellos of newer generations.
 const KEPT: usize = 4;
+
+/// Milliseconds for which a new worker looks for older ones.
+const LOOKING: u64 = 10_000;
 
 /// Who stands where, for all workers of one master.
 ///
@@ -59,7 +62,11 @@ struct Generations {
     /// The generation that this process has begun, or was forked for. The master may be further than a
     /// worker that is still starting.
     begun: u32,
+    /// In a worker, those of older generations only, and for a while.
     kept: Vec<Inboxes>,
+    /// The older workers that this worker has found, and until when it looks for others.
+    found: Vec<WorkerId>,
+    until: u64,
 }
 
 static GENERATIONS: Mutex<Option<Generations>> = Mutex::new(None);
@@ -70,24 +77,23 @@ pub struct Joined {
     pub generation: u32,
     /// Where newer workers say hello; none when the master could not make it.
     pub inbox: Option<OwnedFd>,
-    /// The same of the older workers that live.
-    pub elders: Vec<OwnedFd>,
 }
 
 impl Shared {
-    /// The generation and number of each worker that lives; not of the calling one.
-    fn living(&self, registry: &Registry, me: Option<WorkerId>) -> Vec<(u32, usize)> {
+    /// Each worker that lives, its generation and its number; not the calling one.
+    fn living(&self, registry: &Registry, me: Option<WorkerId>) -> Vec<(WorkerId, u32, usize)> {
         let slots = (0..WORKER_SLOTS as u16).filter(|slot| Some(*slot) != me.map(|me| me.slot));
         slots
             .filter_map(|slot| {
                 let entry = &self.workers[usize::from(slot)];
                 let incarnation = entry.incarnation.load(Ordering::Acquire);
+                let worker = WorkerId { slot, incarnation };
                 let stands = (
+                    worker,
                     entry.generation.load(Ordering::Relaxed),
                     entry.number.load(Ordering::Relaxed) as usize,
                 );
-                let lives = incarnation != 0 && registry.is_alive(WorkerId { slot, incarnation });
-                lives.then_some(stands)
+                (incarnation != 0 && registry.is_alive(worker)).then_some(stands)
             })
             .collect()
     }
@@ -106,6 +112,8 @@ pub fn begin(workers: usize, registry: &Registry) -> io::Result<()> {
                 shared,
                 begun: 0,
                 kept: Vec::new(),
+                found: Vec::new(),
+                until: 0,
             })
         }
     };
@@ -116,8 +124,11 @@ pub fn begin(workers: usize, registry: &Registry) -> io::Result<()> {
         .current
         .store(generation, Ordering::Release);
     let living = generations.shared.living(registry, None);
-    let is_lived = |kept: &Inboxes| living.iter().any(|(lived, _)| *lived == kept.generation);
-    generations.kept.retain(is_lived);
+    // Workers of the last one may be starting still.
+    generations.kept.retain(|kept| {
+        let is_lived = living.iter().any(|(_, lived, _)| *lived == kept.generation);
+        is_lived || kept.generation + 1 == generation
+    });
     if generations.kept.len() == KEPT {
         generations.kept.remove(0);
     }
@@ -161,8 +172,9 @@ pub fn request_handler() -> Option<usize> {
     (address != 0).then_some(address)
 }
 
-/// Joins the generation that this process was forked for, as its worker of that number.
-pub fn join(me: WorkerId, number: usize, registry: &Registry) -> Option<Joined> {
+/// Joins the generation that this process was forked for, as its worker of that number. `now` is in
+/// milliseconds.
+pub fn join(me: WorkerId, number: usize, now: u64) -> Option<Joined> {
     let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let generations = generations.as_mut()?;
     let shared = generations.shared;
@@ -174,22 +186,39 @@ pub fn join(me: WorkerId, number: usize, registry: &Registry) -> Option<Joined> 
     entry.incarnation.store(me.incarnation, Ordering::Release);
 
     // Only this process's copies are closed with what is taken here.
-    let mut kept = core::mem::take(&mut generations.kept);
-    let inbox = kept
-        .pop_if(|newest| newest.generation == generation)
-        .and_then(|mut newest| {
-            (number < newest.inboxes.len()).then(|| newest.inboxes.swap_remove(number).1)
-        });
-    let mut elders = Vec::new();
-    for (elder, number) in shared.living(registry, Some(me)) {
-        let inboxes = kept.iter().find(|inboxes| inboxes.generation == elder);
-        if let Some(inbox) = inboxes.and_then(|inboxes| inboxes.inboxes.get(number)) {
-            elders.extend(inbox.0.try_clone());
+    let newest = generations
+        .kept
+        .pop_if(|newest| newest.generation == generation);
+    let inbox = newest.and_then(|mut newest| {
+        (number < newest.inboxes.len()).then(|| newest.inboxes.swap_remove(number).1)
+    });
+    generations.until = now + LOOKING;
+    Some(Joined { generation, inbox })
+}
+
+/// The inboxes of older workers that live and were not found before. One that starts slowly comes later
+/// than a newer generation, so each worker looks for some seconds.
+pub fn elders(me: WorkerId, registry: &Registry, now: u64) -> Vec<OwnedFd> {
+    let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(generations) = generations.as_mut().filter(|known| !known.kept.is_empty()) else {
+        return Vec::new();
+    };
+    let mut inboxes = Vec::new();
+    for (worker, elder, number) in generations.shared.living(registry, Some(me)) {
+        if elder >= generations.begun || generations.found.contains(&worker) {
+            continue;
+        }
+        let of_elder = generations
+            .kept
+            .iter()
+            .find(|kept| kept.generation == elder);
+        if let Some(inbox) = of_elder.and_then(|kept| kept.inboxes.get(number)) {
+            inboxes.extend(inbox.0.try_clone());
+            generations.found.push(worker);
         }
     }
-    Some(Joined {
-        generation,
-        inbox,
-        elders,
-    })
+    if now > generations.until {
+        generations.kept.clear();
+    }
+    inboxes
 }

@@ -41,7 +41,7 @@ use super::{generation, with};
 use crate::ffi::guard::guarded;
 use crate::ffi::output::Frame;
 use crate::ffi::socket::LoopSocket;
-use crate::ffi::{cycle, log};
+use crate::ffi::{cycle, event, log};
 use moving::{Exodus, Moving};
 
 /// Subscribers under way to one successor, at most.
@@ -99,13 +99,8 @@ pub struct Handover {
 /// once it is a worker.
 pub fn join() {
     let number = cycle::worker_number();
-    let joined = with(|worker| generation::join(worker.id, number, &worker.registry)).flatten();
-    let Some(Joined {
-        generation,
-        inbox,
-        elders,
-    }) = joined
-    else {
+    let joined = with(|worker| generation::join(worker.id, number, event::now())).flatten();
+    let Some(Joined { generation, inbox }) = joined else {
         return;
     };
     let inbox = inbox.and_then(|inbox| LoopSocket::open(inbox, 0, icomet_on_inbox));
@@ -119,6 +114,16 @@ pub fn join() {
         worker.handover.generation = generation;
         worker.handover.inbox = inbox;
     });
+    greet_elders();
+}
+
+/// Says hello to older workers that have not had one.
+pub fn greet_elders() {
+    let elders = with(|worker| {
+        let elders = generation::elders(worker.id, &worker.registry, event::now());
+        (elders, worker.handover.generation)
+    });
+    let (elders, generation) = elders.unwrap_or_default();
     for elder in elders {
         if let Err(error) = greet(&elder, generation) {
             log::os_error(

@@ -1,9 +1,9 @@
-//! Once a second: channels that have expired, workers that have died, wake-ups that were lost with
+//! Once a second: channels that have expired, workers that have died or come, wake-ups that were lost with
 //! a worker that died before it rang.
 
 use icomet_engine::WakeSet;
 
-use super::{Worker, with};
+use super::{Worker, handover, with};
 use crate::ffi::guard::guarded;
 use crate::ffi::{event, log};
 
@@ -20,6 +20,7 @@ const SOON: u64 = 10;
 pub unsafe extern "C" fn icomet_on_housekeeping(_event: *mut nginx_sys::ngx_event_t) {
     guarded("housekeeping", (), || {
         let more = with(Worker::keep_house).unwrap_or(false);
+        handover::greet_elders();
         #[cfg(feature = "fault-injection")]
         if icomet_engine::fault::take_verify() {
             with(|worker| worker.verify());

@@ -92,7 +92,7 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
     let mut crowd = wait::within("the final message", wait::all("busy", busy)).await?;
     crowd.extend(wait::within("the final message", wait::all("quiet", quiet)).await?);
     busy_watch.transcript.verify(&attempts, &[FINAL])?;
-    let streams = crowd.iter().filter(|one| one.transport.is_stream());
+    let streams = crowd.iter().filter(|one| !one.transport.is_poll());
     let whole = streams.clone().filter(|one| one.connections == 1).count();
     let count = streams.count();
     drop((crowd, admin));

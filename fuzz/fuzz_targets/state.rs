@@ -4,7 +4,6 @@
 
 #![no_main]
 
-#[allow(dead_code)]
 #[path = "../../engine/tests/common/mod.rs"]
 mod common;
 

@@ -192,18 +192,27 @@ qr/exited on signal 9/
 
 
 
-=== TEST 7: over a reload: old workers' subscribers leave the count, a new limit applies
---- hub: max_subscribers_per_ip 2;
+=== TEST 7: over a reload: who moves is counted by its new worker, whoever ends is taken off; a new limit applies
+--- http_config
+    icomet_hub main { zone 16m; max_subscribers_per_ip 3; }
+--- config
+    location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+    location ~ ^/held/          { icomet_park off; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 push_ok('ip7', 'there');
 my @open = map { subscribe('/icomet/stream?cname=ip7a&seq=1') } 1 .. 2;
+my $held = subscribe('/held/stream?cname=ip7b&seq=1');
 same(let_in(1, 'ip7'), 'no', 'full');
-my $before = rewrite_config(sub { s/max_subscribers_per_ip 2/max_subscribers_per_ip 3/ });
+my $before = rewrite_config(sub { s/max_subscribers_per_ip 3/max_subscribers_per_ip 2/ });
 reload();
-$_->rest for @open;
-await_let_in(1, 'ip7', 'let in again');
-@open = map { subscribe('/icomet/stream?cname=ip7a&seq=1') } 1 .. 3;
-same(let_in(1, 'ip7'), 'no', 'full with one more');
+$held->rest;
+await_subscribers('ip7b', 0);
+same(let_in(1, 'ip7'), 'no', 'full with those who moved');
+carries_on($_, 'ip7a', 1, 'moved', 'm1') for $open[0];
+$open[1]->leave;
+await_subscribers('ip7a', 1);
+await_let_in(1, 'ip7', 'one left: let in again');
 rewrite_config(sub { $_ = $before });
 
 

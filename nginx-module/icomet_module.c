@@ -9,6 +9,7 @@ char *icomet_set_hub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_sub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_pub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_channel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_publish(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_park(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 void *icomet_create_main_conf(ngx_conf_t *cf);
 void *icomet_create_loc_conf(ngx_conf_t *cf);
@@ -47,6 +48,14 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
     { ngx_string("icomet_channel"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       icomet_set_channel,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("icomet_publish"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF
+                        |NGX_CONF_TAKE23,
+      icomet_set_publish,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -154,6 +163,25 @@ icomet_set_content_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
     clcf->handler = handler;
+}
+
+
+ngx_int_t
+icomet_add_log_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = handler;
+
+    return NGX_OK;
 }
 
 

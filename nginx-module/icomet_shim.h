@@ -27,6 +27,7 @@ void icomet_log(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
 void icomet_conf_error(ngx_conf_t *cf, const u_char *text, size_t len);
 void *icomet_main_conf(ngx_conf_t *cf);
 void icomet_set_content_handler(ngx_conf_t *cf, ngx_http_handler_pt handler);
+ngx_int_t icomet_add_log_handler(ngx_conf_t *cf, ngx_http_handler_pt handler);
 ngx_uint_t icomet_is_block_in_location(ngx_conf_t *cf);
 void icomet_set_limit_except_handler(ngx_conf_t *cf,
     ngx_http_handler_pt handler);

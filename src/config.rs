@@ -6,6 +6,7 @@ pub mod hub;
 pub mod hub_block;
 pub mod kept;
 pub mod location;
+pub mod log_publish;
 pub mod main;
 pub mod places;
 pub mod state_file;

@@ -5,6 +5,7 @@ pub mod channels;
 pub mod detail;
 pub mod front;
 pub mod input;
+pub mod log_publish;
 pub mod publish;
 
 use std::rc::Rc;

@@ -1,6 +1,6 @@
 //! What a location holds: its side (subscribers or publishers), hub, endpoint and channel name.
 
-use core::cell::{Cell, OnceCell, RefCell};
+use core::cell::{Cell, OnceCell, Ref, RefCell};
 use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use std::rc::Rc;
 use nginx_sys::{ngx_command_t, ngx_conf_t, ngx_http_complex_value_t};
 
 use super::hub::{DEFAULT_HUB, Hub};
+use super::log_publish::LogPublish;
 use super::main::{MainConf, Reference};
 use crate::endpoint::{self, Endpoint, Side};
 use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf};
@@ -34,6 +35,7 @@ pub struct LocationConf {
     named: RefCell<(String, String)>,
     channel: Cell<Option<ChannelSource>>,
     park: Cell<Option<bool>>,
+    publishes: RefCell<Vec<Rc<LogPublish>>>,
 }
 
 impl LocationConf {
@@ -79,6 +81,16 @@ impl LocationConf {
         });
     }
 
+    /// What is published when a request of this location ends (`icomet_publish`).
+    pub fn publishes(&self) -> Ref<'_, Vec<Rc<LogPublish>>> {
+        self.publishes.borrow()
+    }
+
+    /// Publishes that, too.
+    pub fn add_publish(&self, publish: Rc<LogPublish>) {
+        self.publishes.borrow_mut().push(publish);
+    }
+
     /// Whether waiting subscribers give their request back (`icomet_park`).
     pub fn parks(&self) -> bool {
         self.park.get().unwrap_or(true)
@@ -107,7 +119,7 @@ pub unsafe extern "C" fn icomet_create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_v
     })
 }
 
-/// A location inherits `icomet_channel` and `icomet_park`. An `if` or `limit_except` block in a location is served as
+/// A location inherits `icomet_channel`, `icomet_park` and, unless it has its own, `icomet_publish`. An `if` or `limit_except` block in a location is served as
 /// the location is; other locations inherit no content handler.
 ///
 /// # Safety
@@ -138,6 +150,9 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         }
         if child.park.get().is_none() {
             child.park.set(parent.park.get());
+        }
+        if child.publishes.borrow().is_empty() {
+            child.publishes.replace(parent.publishes.borrow().clone());
         }
         // SAFETY: while nginx merges, cf leads to the child's configurations.
         let is_block = unsafe { shim::icomet_is_block_in_location(cf) } != 0;

@@ -10,9 +10,10 @@ use nginx_sys::{ngx_conf_t, ngx_cycle, ngx_int_t};
 use super::hub::{DEFAULT_HUB, Hub};
 use super::kept::KeptVariable;
 use super::location::LocationConf;
+use super::log_publish::LogPublish;
 use super::places::Places;
 use super::{kept, variables, zone};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, log_publish};
 use crate::ffi::conf::Conf;
 use crate::ffi::connection::Origin;
 use crate::ffi::guard::guarded;
@@ -39,6 +40,7 @@ pub struct Reference {
 pub struct MainConf {
     hubs: RefCell<Vec<Rc<Hub>>>,
     references: RefCell<Vec<Reference>>,
+    publishes: RefCell<Vec<Rc<LogPublish>>>,
     kept: OnceCell<Vec<KeptVariable>>,
     places: OnceCell<Places>,
 }
@@ -97,15 +99,40 @@ impl MainConf {
         self.references.borrow_mut().push(reference);
     }
 
+    /// Notes that something is published when a request ends.
+    pub fn add_publish(&self, publish: Rc<LogPublish>) {
+        self.publishes.borrow_mut().push(publish);
+    }
+
+    /// The hub of that name, which may be the one that needs no definition.
+    fn hub_or_default(&self, name: &str) -> Option<Rc<Hub>> {
+        if name == DEFAULT_HUB && self.hub(name).is_none() {
+            self.add_hub(Rc::new(Hub::with_defaults(name, String::new())));
+        }
+        self.hub(name)
+    }
+
     /// Gives each location its hub. `Err` says which hub is not there.
     fn resolve(&self) -> Result<(), String> {
+        for publish in self.publishes.borrow().iter() {
+            let LogPublish {
+                hub_name, place, ..
+            } = &**publish;
+            let Some(hub) = self.hub_or_default(hub_name) else {
+                return Err(self.unknown_hub("icomet_publish", hub_name, place));
+            };
+            // A directive is resolved once.
+            let _ = publish.hub.set(hub);
+        }
         for reference in self.references.borrow().iter() {
-            let name = reference.hub.as_str();
-            if name == DEFAULT_HUB && self.hub(name).is_none() {
-                self.add_hub(Rc::new(Hub::with_defaults(name, String::new())));
-            }
-            let Some(hub) = self.hub(name) else {
-                return Err(self.unknown_hub(reference));
+            let Reference {
+                directive,
+                hub: name,
+                place,
+                ..
+            } = reference;
+            let Some(hub) = self.hub_or_default(name) else {
+                return Err(self.unknown_hub(directive, name, place));
             };
             // SAFETY: the location's configuration lives in the same pool as this one, and only
             // this thread reads configuration.
@@ -114,13 +141,7 @@ impl MainConf {
         Ok(())
     }
 
-    fn unknown_hub(&self, reference: &Reference) -> String {
-        let Reference {
-            directive,
-            hub,
-            place,
-            ..
-        } = reference;
+    fn unknown_hub(&self, directive: &str, hub: &str, place: &str) -> String {
         if Endpoint::from_name(hub.as_bytes()).is_some() {
             return format!(
                 "unknown hub \"{hub}\" in \"{directive}\" in {place}: the hub's name comes before \
@@ -200,7 +221,9 @@ pub unsafe extern "C" fn icomet_postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
                     .try_for_each(|hub| zone::request(conf, hub))
             });
         match zones {
-            Ok(()) => code::OK,
+            Ok(()) if main.publishes.borrow().is_empty() => code::OK,
+            // SAFETY: cf is valid; the handler has the signature of one of the log phase.
+            Ok(()) => unsafe { shim::icomet_add_log_handler(cf, Some(log_publish::icomet_on_log)) },
             Err(text) => {
                 conf.error(&text);
                 code::ERROR

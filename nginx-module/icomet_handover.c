@@ -62,7 +62,9 @@ icomet_connection_describe(ngx_connection_t *c, icomet_passage_t *p)
         p->proxy_dst_addr = pp->dst_addr;
         p->proxy_src_port = pp->src_port;
         p->proxy_dst_port = pp->dst_port;
+#if (nginx_version >= 1023002)
         p->proxy_tlvs = pp->tlvs;
+#endif
     }
 
     return 1;
@@ -223,11 +225,16 @@ icomet_fill_connection(ngx_connection_t *c, ngx_listening_t *ls,
         || icomet_copy(c->pool, &pp->src_addr, &p->proxy_src_addr)
            != NGX_OK
         || icomet_copy(c->pool, &pp->dst_addr, &p->proxy_dst_addr)
-           != NGX_OK
-        || icomet_copy(c->pool, &pp->tlvs, &p->proxy_tlvs) != NGX_OK)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
+
+#if (nginx_version >= 1023002)
+    if (icomet_copy(c->pool, &pp->tlvs, &p->proxy_tlvs) != NGX_OK) {
+        return NGX_ERROR;
+    }
+#endif
 
     pp->src_port = p->proxy_src_port;
     pp->dst_port = p->proxy_dst_port;

@@ -54,6 +54,15 @@ impl AttachedHub {
         }
     }
 
+    /// Index of a channel that this worker is registered on; `next` is where its fan-out begins if it is
+    /// new here.
+    pub fn local(&mut self, reference: ChannelRef, name: &str, next: u64) -> u32 {
+        *self.by_reference.entry(reference).or_insert_with(|| {
+            self.channels
+                .insert(LocalChannel::new(reference, name, next))
+        })
+    }
+
     /// Whether the fan-out has more to do.
     pub fn has_work(&self) -> bool {
         self.dirty.is_some()

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use icomet_engine::ChannelRef;
 use icomet_protocol::frame::Transport;
 
+use super::Worker;
 use super::subscriber::Subscriber;
 use icomet_tables::{NONE, Slab};
 
@@ -16,7 +17,7 @@ pub struct LocalChannel {
     pub name: Rc<str>,
     /// How many subscribers it has here.
     pub count: u32,
-    /// The same by transport.
+    /// How many of them are not busy, by transport.
     pub by_transport: [u32; 4],
     /// The seq that the next fan-out begins with: whoever is not busy has all before it.
     pub next: u64,
@@ -57,35 +58,57 @@ impl LocalChannel {
         }
     }
 
-    /// The subscriber that was here first.
+    /// The first of those who are not busy; NONE when all are.
     pub fn first(&self) -> u32 {
         self.first
     }
 
-    /// Links a subscriber in, behind the others.
-    pub fn push(&mut self, subscribers: &mut Slab<Subscriber>, index: u32) {
+    /// A subscriber comes.
+    pub fn enter(&mut self, subscribers: &mut Slab<Subscriber>, index: u32) {
+        self.count += 1;
+        if subscribers.get(index).is_some_and(|s| !s.busy) {
+            self.link(subscribers, index);
+        }
+    }
+
+    /// A subscriber goes.
+    pub fn leave(&mut self, subscribers: &mut Slab<Subscriber>, index: u32) {
+        self.count -= 1;
+        if subscribers.get(index).is_some_and(|s| !s.busy) {
+            self.unlink(subscribers, index);
+        }
+    }
+
+    /// Links a subscriber in that is not busy, behind the others.
+    fn link(&mut self, subscribers: &mut Slab<Subscriber>, index: u32) {
         let last = core::mem::replace(&mut self.last, index);
         let Some(subscriber) = subscribers.get_mut(index) else {
             return;
         };
         (subscriber.previous, subscriber.next) = (last, NONE);
         self.by_transport[place(subscriber.transport)] += 1;
-        self.count += 1;
+        let cursor = subscriber.cursor;
         match subscribers.get_mut(last) {
             Some(previous) => previous.next = index,
-            None => self.first = index,
+            None => {
+                self.first = index;
+                // Without anybody the fan-out was not asked, and may be far behind.
+                if !self.sweeping {
+                    self.next = self.next.max(cursor);
+                }
+            }
         }
     }
 
-    /// Takes a subscriber out; a fan-out that would have served it next goes on with its successor.
-    pub fn unlink(&mut self, subscribers: &mut Slab<Subscriber>, index: u32) {
+    /// Takes one out that is going to be busy; a fan-out that would have served it next goes on with its
+    /// successor.
+    fn unlink(&mut self, subscribers: &mut Slab<Subscriber>, index: u32) {
         let Some(subscriber) = subscribers.get_mut(index) else {
             return;
         };
         let (previous, next) = (subscriber.previous, subscriber.next);
         (subscriber.previous, subscriber.next) = Subscriber::UNLINKED;
         self.by_transport[place(subscriber.transport)] -= 1;
-        self.count -= 1;
         match subscribers.get_mut(previous) {
             Some(previous) => previous.next = next,
             None => self.first = next,
@@ -96,6 +119,29 @@ impl LocalChannel {
         }
         if self.sweep == index {
             self.sweep = next;
+        }
+    }
+}
+
+impl Worker {
+    /// A subscriber is busy from here on, or no more: who is stands in no channel's list, so that a
+    /// fan-out costs nothing for those who are behind.
+    pub fn set_busy(&mut self, index: u32, busy: bool) {
+        let Some(subscriber) = self.subscribers.get_mut(index) else {
+            return;
+        };
+        if core::mem::replace(&mut subscriber.busy, busy) == busy {
+            return;
+        }
+        let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
+        let local = self
+            .hubs
+            .get_mut(hub)
+            .and_then(|hub| hub.channels.get_mut(channel));
+        match local {
+            Some(local) if busy => local.unlink(&mut self.subscribers, index),
+            Some(local) => local.link(&mut self.subscribers, index),
+            None => {}
         }
     }
 }

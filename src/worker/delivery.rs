@@ -72,7 +72,7 @@ impl Step {
             Step::Nothing => {}
             Step::Send(sink, frame, from) => {
                 if sink.send(&frame, from) == Sent::Pending {
-                    with(|worker| worker.mark_busy(index));
+                    with(|worker| worker.set_busy(index, true));
                 }
             }
             Step::Answer(leaving, answer) => leaving.answer(&answer),
@@ -133,8 +133,6 @@ impl Worker {
         self.wheel.remove(&mut self.subscribers, index);
         let subscriber = self.subscribers.get(index)?;
         let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
-        self.leave(hub, index);
-        let subscriber = self.subscribers.get(index)?;
         let (sink, seq) = (subscriber.sink, Some(subscriber.cursor));
         if subscriber.has_callback {
             self.callbacks.remove(&index);
@@ -154,7 +152,7 @@ impl Worker {
                 })
             }
         };
-        local.unlink(&mut self.subscribers, index);
+        local.leave(&mut self.subscribers, index);
         let LocalChannel {
             reference,
             count,
@@ -168,6 +166,7 @@ impl Worker {
                 attached.channels.remove(channel);
             }
         }
+        self.leave(hub, index);
         self.subscribers.remove(index)?;
         Some((Leaving { sink, seq, parked }, hub, reference))
     }
@@ -183,7 +182,7 @@ impl Worker {
     /// The beginning of an endless answer was sent. If it did not hold all that the others of the
     /// channel have had, the subscriber catches up; else the next fan-out finds it.
     pub fn begun(&mut self, index: u32) {
-        let Some(subscriber) = self.subscribers.get_mut(index) else {
+        let Some(subscriber) = self.subscribers.get(index) else {
             return;
         };
         let local = self
@@ -193,7 +192,7 @@ impl Worker {
         if local.is_some_and(|local| subscriber.cursor < local.next) {
             self.resume_later(index);
         } else {
-            subscriber.busy = false;
+            self.set_busy(index, false);
         }
     }
 
@@ -219,12 +218,12 @@ impl Worker {
         let room = room(subscriber.transport);
         let batch = Batch::read(&reading, channel.reference, subscriber.cursor, room);
         if batch.is_empty() {
-            subscriber.busy = false;
+            drop(reading);
+            self.set_busy(index, false);
             return None;
         }
         zone.tell_lost(batch.lost);
         let more = batch.next < batch.channel_next;
-        subscriber.busy = more;
         subscriber.cursor = batch.next;
         subscriber.touch(index, event::now());
         if channel.count == 1 && !channel.sweeping {
@@ -244,8 +243,10 @@ impl Worker {
             let leaving = self.remove_subscriber(index)?;
             return Some((Step::Finish(leaving, joined.whole(false)), false));
         }
-        let frame = joined.whole(subscriber.chunked);
-        Some((Step::Send(subscriber.sink, frame, 0), more))
+        let (sink, frame) = (subscriber.sink, joined.whole(subscriber.chunked));
+        drop(reading);
+        self.set_busy(index, more);
+        Some((Step::Send(sink, frame, 0), more))
     }
 
     /// A subscriber was found to be overdue: it gets a noop, unless it was sent something since, or

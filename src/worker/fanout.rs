@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use icomet_engine::Lost;
 use icomet_protocol::frame::Transport;
+use icomet_tables::NONE;
 
 use crate::answer::Answer;
 
@@ -27,9 +28,6 @@ const STEPS_BETWEEN_LOOKS: u32 = 16;
 
 /// Subscribers that one channel serves before the next has its turn.
 const SLICE: u32 = 256;
-
-/// Subscribers that are passed by in one step, at most: those who take no more now cost the others little.
-const PASSED_BY: usize = 16;
 
 /// Channels whose fan-out is on its way at one time, at most.
 const JOBS: usize = 64;
@@ -95,13 +93,6 @@ fn turn() {
 }
 
 impl Worker {
-    /// A subscriber did not take its frame whole.
-    pub fn mark_busy(&mut self, index: u32) {
-        if let Some(subscriber) = self.subscribers.get_mut(index) {
-            subscriber.busy = true;
-        }
-    }
-
     /// Lets a subscriber catch up in a later turn.
     pub fn resume_later(&mut self, index: u32) {
         self.resume.push_back(index);
@@ -195,14 +186,12 @@ impl Worker {
             local.again = true;
             return Turn::Worked;
         }
+        let first = local.first();
+        if first == NONE {
+            return Turn::Worked;
+        }
         if local.count == 1 {
-            let lone = local.first();
-            let busy = self.subscribers.get(lone).is_none_or(|s| s.busy);
-            return if busy {
-                Turn::Worked
-            } else {
-                Turn::CatchUp(lone)
-            };
+            return Turn::CatchUp(first);
         }
         let epoch = attached.zone.epoch();
         let reading = attached.zone.reading(self.id);
@@ -231,12 +220,12 @@ impl Worker {
             streams,
             poll,
             served: 0,
-            ahead: Ahead::new(&self.subscribers, local.first()),
+            ahead: Ahead::new(&self.subscribers, first),
         };
         local.next = batch.next;
         local.again = batch.next < batch.channel_next;
         local.sweeping = true;
-        local.sweep = local.first();
+        local.sweep = first;
         attached.jobs.push_back(Box::new(job));
         Turn::Worked
     }
@@ -247,29 +236,21 @@ impl Worker {
         let Some(local) = attached.channels.get_mut(job.channel) else {
             return Turn::Worked;
         };
-        let mut found = None;
-        for _ in 0..PASSED_BY {
-            let index = local.sweep;
-            let Some(subscriber) = self.subscribers.get(index) else {
-                self.end_job(hub, job.channel);
-                return Turn::Worked;
-            };
-            local.sweep = subscriber.next;
-            job.served += 1;
-            job.ahead.step(&self.subscribers);
-            let passed_by = subscriber.busy || self.handover.is_to_move(subscriber);
-            if !passed_by && (subscriber.cursor < job.next || job.closes) {
-                found = Some(index);
-                break;
-            }
-            if job.served.is_multiple_of(SLICE) {
-                break;
-            }
-        }
-        let turn = match found {
-            None => Turn::Worked,
-            Some(index) if job.closes => Turn::CatchUp(index),
-            Some(index) => job.serve(self, index),
+        let index = local.sweep;
+        let Some(subscriber) = self.subscribers.get(index) else {
+            self.end_job(hub, job.channel);
+            return Turn::Worked;
+        };
+        local.sweep = subscriber.next;
+        job.served += 1;
+        job.ahead.step(&self.subscribers);
+        let has_it = subscriber.cursor >= job.next && !job.closes;
+        let turn = if has_it || self.handover.is_to_move(subscriber) {
+            Turn::Worked
+        } else if job.closes {
+            Turn::CatchUp(index)
+        } else {
+            job.serve(self, index)
         };
         let jobs = &mut self.hubs[hub].jobs;
         if job.served.is_multiple_of(SLICE) {

@@ -185,11 +185,10 @@ impl Worker {
 
     /// Keeps what a subscriber has not taken; where it was served.
     fn keep_rest(&mut self, index: u32, rest: Rest) -> Option<connection::Origin> {
-        let subscriber = self.subscribers.get_mut(index)?;
-        let Sink::Parked(connection, record) = subscriber.sink else {
+        let Sink::Parked(connection, record) = self.subscribers.get(index)?.sink else {
             return None;
         };
-        subscriber.busy = true;
+        self.set_busy(index, true);
         self.rests.insert(index, rest);
         self.records.origin_of(connection, record)
     }

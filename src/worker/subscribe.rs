@@ -8,11 +8,10 @@ use icomet_protocol::frame::{Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
 
 use super::Worker;
-use super::channel::LocalChannel;
 use super::delivery::{poll_answer, retry, room};
 use super::frames::{self, Batch};
 use super::subscriber::Subscriber;
-use super::wheel::{Place, SLOT, tick};
+use super::wheel::{Place, tick, ticks};
 use crate::answer::Answer;
 use crate::config::hub::Auth;
 use crate::ffi::event;
@@ -124,12 +123,7 @@ impl Worker {
                     _ => Vec::new(),
                 };
                 head.extend_from_slice(&begin);
-                let channel = *attached.by_reference.entry(reference).or_insert_with(|| {
-                    let next = batch.channel_next;
-                    attached
-                        .channels
-                        .insert(LocalChannel::new(reference, ask.name, next))
-                });
+                let channel = attached.local(reference, ask.name, batch.channel_next);
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
                 Outcome::Held(index, batch.next, Frame::new(head))
             }
@@ -143,10 +137,10 @@ impl Worker {
             Some(seconds) if ask.transport == Transport::LongPoll => idle.min(seconds * 1000),
             _ => idle,
         };
-        let idle = idle.div_ceil(SLOT) as u32;
+        let idle = ticks(idle);
         let poll = ask.transport == Transport::LongPoll;
         let (previous, next) = Subscriber::UNLINKED;
-        let index = self.subscribers.insert(Subscriber {
+        let subscriber = Subscriber {
             sink: Sink::Held(held),
             cursor,
             noop: ask.noop,
@@ -164,12 +158,23 @@ impl Worker {
             busy: !poll,
             parking: false,
             has_callback: ask.callback.is_some(),
-        });
-        if let Some(callback) = &ask.callback {
-            self.callbacks.insert(index, callback.as_str().into());
+        };
+        self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str))
+    }
+
+    /// Takes a subscriber into the tables; its index.
+    pub fn take_in(&mut self, subscriber: Subscriber, callback: Option<&str>) -> u32 {
+        let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
+        let index = self.subscribers.insert(subscriber);
+        if let Some(callback) = callback {
+            self.callbacks.insert(index, callback.into());
         }
-        if let Some(local) = self.hubs[ask.hub].channels.get_mut(channel) {
-            local.push(&mut self.subscribers, index);
+        let local = self
+            .hubs
+            .get_mut(hub)
+            .and_then(|hub| hub.channels.get_mut(channel));
+        if let Some(local) = local {
+            local.enter(&mut self.subscribers, index);
         }
         self.wheel.insert(&mut self.subscribers, index);
         self.keep_ticking();

@@ -33,7 +33,8 @@ pub struct Subscriber {
     pub transport: Transport,
     /// Frames are sent to it in chunks; not so while nginx's filters make them.
     pub chunked: bool,
-    /// It is being sent something, or has to catch up: fan-out passes it by.
+    /// It is being sent something, or has to catch up: it is in no channel's list. Changed by
+    /// [`super::Worker::set_busy`] alone.
     pub busy: bool,
     /// Its request is to be given back.
     pub parking: bool,
@@ -42,7 +43,7 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Not linked into a channel.
+    /// Not in a channel's list.
     pub const UNLINKED: (u32, u32) = (NONE, NONE);
 
     /// It was sent something, at `now` milliseconds: its idle time starts anew.

@@ -17,6 +17,11 @@ pub fn tick(milliseconds: u64) -> u32 {
     (milliseconds / SLOT) as u32
 }
 
+/// So many milliseconds, in ticks.
+pub fn ticks(milliseconds: u64) -> u32 {
+    milliseconds.div_ceil(SLOT) as u32
+}
+
 /// Subscribers by deadline. Links are in the subscribers.
 pub struct Wheel {
     heads: Vec<u32>,

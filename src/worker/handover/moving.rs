@@ -23,7 +23,7 @@ use crate::ffi::{cycle, event, log};
 use crate::sink::Sink;
 use crate::worker::leaving::Leaving;
 use crate::worker::subscriber::Subscriber;
-use crate::worker::wheel::tick;
+use crate::worker::wheel::{tick, ticks};
 use crate::worker::{Worker, generation, with};
 
 /// How long one turn goes on before nginx looks for I/O again.
@@ -381,10 +381,7 @@ impl Worker {
         let subscriber = self.subscribers.get(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
         let epoch = attached.zone.epoch();
-        let usual = attached
-            .hub
-            .polling_timeout
-            .div_ceil(crate::worker::wheel::SLOT) as u32;
+        let usual = ticks(attached.hub.polling_timeout);
         let end = PoliteEnd {
             transport: subscriber.transport,
             epoch,

@@ -23,10 +23,9 @@ use crate::ffi::passage::{Fresh, Refusal};
 use crate::ffi::socket::LoopSocket;
 use crate::ffi::{cycle, event, log};
 use crate::sink::Sink;
-use crate::worker::channel::LocalChannel;
 use crate::worker::parking::Rest;
 use crate::worker::subscriber::Subscriber;
-use crate::worker::wheel::{Place as WheelPlace, SLOT, tick};
+use crate::worker::wheel::{Place as WheelPlace, tick, ticks};
 use crate::worker::{Worker, generation, with};
 
 /// The longest frame that is taken along, in bytes: one message of the largest max_message_size there is
@@ -150,7 +149,7 @@ fn take(passage: &Passage<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
         uri: request.uri,
         args: request.args,
     };
-    let entered = with(|worker| worker.take_in(passage, &destination, &kept, fresh, rest));
+    let entered = with(|worker| worker.take_over(passage, &destination, &kept, fresh, rest));
     entered.unwrap_or(Err(Refusal::Full))
 }
 
@@ -247,7 +246,7 @@ impl Handover {
 
 impl Worker {
     /// Takes a subscriber into the tables, and over in the zone.
-    fn take_in(
+    fn take_over(
         &mut self,
         passage: &Passage<'_>,
         destination: &Destination<'_>,
@@ -283,19 +282,15 @@ impl Worker {
             fresh.give_up();
             return Err(Refusal::NoPlace);
         };
-        let channel = *attached.by_reference.entry(reference).or_insert_with(|| {
-            attached
-                .channels
-                .insert(LocalChannel::new(reference, name, cursor))
-        });
-        let usual = destination.hub.polling_timeout.div_ceil(SLOT) as u32;
+        let channel = attached.local(reference, name, cursor);
+        let usual = ticks(destination.hub.polling_timeout);
         let idle = idle.map_or(usual, |idle| idle.min(usual));
         let now = tick(event::now());
         let (previous, next) = Subscriber::UNLINKED;
         let index = self.subscribers.next_index();
         let connection = fresh.settle(index);
         let record = self.records.insert(connection, record);
-        let index = self.subscribers.insert(Subscriber {
+        let subscriber = Subscriber {
             sink: Sink::Parked(connection, record),
             cursor,
             noop,
@@ -312,18 +307,11 @@ impl Worker {
             busy: true,
             parking: false,
             has_callback: callback.is_some(),
-        });
-        if let Some(callback) = callback {
-            self.callbacks.insert(index, callback.into());
-        }
-        if let Some(local) = self.hubs[destination.hub_index].channels.get_mut(channel) {
-            local.push(&mut self.subscribers, index);
-        }
-        self.wheel.insert(&mut self.subscribers, index);
+        };
+        let index = self.take_in(subscriber, callback);
         if let Some(address) = connection.address() {
             self.readmit(destination.hub_index, index, address.into());
         }
-        self.keep_ticking();
         match rest {
             Some(rest) => {
                 self.rests.insert(index, rest);

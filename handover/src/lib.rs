@@ -10,6 +10,4 @@ mod packet;
 mod passage;
 
 pub use packet::{DecodeError, Hello, Packet, VERSION};
-pub use passage::{
-    Flags, Origin, Passage, ProxyProtocol, Request, Resume, Socket, Transport, Variable,
-};
+pub use passage::{Flags, Origin, Passage, ProxyProtocol, Request, Resume, Socket, Variable};

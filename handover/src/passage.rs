@@ -1,5 +1,6 @@
 //! A subscriber on its way.
 
+use icomet_protocol::frame::Transport;
 use serde::{Deserialize, Serialize};
 
 /// A subscriber that moves, with its parked connection.
@@ -20,19 +21,6 @@ pub struct Passage<'a> {
     /// Variables of the request that are not found in it anew.
     #[serde(borrow)]
     pub variables: Vec<Variable<'a>>,
-}
-
-/// How a subscriber's messages are framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Transport {
-    /// Long poll, or JSONP long poll.
-    LongPoll,
-    /// JSON lines.
-    Stream,
-    /// Server-sent events.
-    Sse,
-    /// Forever iframe.
-    Iframe,
 }
 
 /// A subscriber's cursor, and the hub and channel that it belongs to.

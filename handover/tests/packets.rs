@@ -4,8 +4,9 @@
 
 use icomet_handover::{
     DecodeError, Flags, Hello, Origin, Packet, Passage, ProxyProtocol, Request, Resume, Socket,
-    Transport, VERSION, Variable,
+    VERSION, Variable,
 };
+use icomet_protocol::frame::Transport;
 use proptest::prelude::*;
 
 fn passage() -> Passage<'static> {

@@ -15,6 +15,7 @@ pub use stream::{iframe_head, sse_retry, stream_frame};
 
 /// How messages reach a subscriber.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Transport {
     /// `sub`, `poll`: one answer with one batch, JSONP when there is a callback.
     LongPoll,

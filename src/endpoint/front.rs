@@ -102,7 +102,9 @@ fn subscribe(
         seq,
         content,
     };
-    if event::exiting() {
+    // A request that was on its way when the worker began to end moves like those who wait.
+    let moves = || with(|worker| worker.handover.can_move()) == Some(true);
+    if event::exiting() && !moves() {
         let noop = single(
             transport,
             0,

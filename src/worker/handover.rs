@@ -193,6 +193,14 @@ impl Handover {
         .collect()
     }
 
+    /// Remembers a frame and the file that it is in.
+    fn remember(&mut self, file: OwnedFd, frame: &Frame) {
+        if self.frames.len() == FRAMES {
+            self.frames.pop_front();
+        }
+        self.frames.push_back((file, Frame::clone(frame)));
+    }
+
     fn successor(&mut self, index: u32) -> Option<&mut Successor> {
         match &mut self.peers.get_mut(index)?.role {
             Role::Successor(successor) => Some(successor),

@@ -66,6 +66,7 @@ pub fn step() {
         return;
     };
     moving::give_up_hung();
+    moving::look_again();
     moving::turn();
     presence::end_all();
     for _ in 0..batch {

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use icomet_engine::ChannelRef;
 use icomet_handover::{Flags, Origin, Packet, Passage, Request, Resume, Variable};
-use icomet_protocol::frame::Transport;
 use nginx_sys::ngx_event_t;
 use rustix::io::Errno;
 
 use super::ending::PoliteEnd;
-use super::{FRAMES, HUNG, Handover, PACKETS, WINDOW, forget, named, wire};
+use super::{HUNG, Handover, PACKETS, WINDOW, forget, named, wire};
 use crate::config::main::MainConf;
 use crate::ffi::connection::{Kept, request_handler};
 use crate::ffi::guard::guarded;
@@ -215,6 +214,16 @@ fn lost(index: u32) {
     with(|worker| worker.moving.post_now());
 }
 
+/// Looks for subscribers that can move by now from the first on; else each answer would have all looked at.
+pub fn look_again() {
+    with(|worker| {
+        let end = worker.subscribers.capacity();
+        let exodus = worker.handover.exodus.as_mut()?;
+        exodus.next = if exodus.next < end { exodus.next } else { 0 };
+        Some(())
+    });
+}
+
 /// Gives successors up that do not answer: what is under way to them is theirs.
 pub fn give_up_hung() {
     let hung = with(|worker| {
@@ -237,10 +246,17 @@ pub fn give_up_hung() {
 }
 
 impl Handover {
+    /// Whether there are newer workers that who comes while this one ends can move to.
+    pub fn can_move(&self) -> bool {
+        match &self.exodus {
+            Some(exodus) => !exodus.is_over,
+            None => self.inbox.is_some() && generation::newest() > self.generation,
+        }
+    }
+
     /// This worker begins to end: its subscribers move, if there is a newer generation.
     pub fn begin(&mut self) {
-        let newest = generation::newest();
-        if self.exodus.is_some() || self.inbox.is_none() || newest <= self.generation {
+        if self.exodus.is_some() || !self.can_move() {
             return;
         }
         // Only who has parked somebody knows it, and nobody else has anybody to move.
@@ -250,7 +266,7 @@ impl Handover {
             waiting: VecDeque::new(),
             began: now,
             until: now + PATIENCE,
-            newest,
+            newest: generation::newest(),
             next: 0,
             turn: 0,
             moved: 0,
@@ -271,8 +287,9 @@ impl Handover {
 
     /// Whether that subscriber is going to move: until it has, nothing is sent to it here.
     pub fn is_to_move(&self, subscriber: &Subscriber) -> bool {
-        let is_moving = self.exodus.as_ref().is_some_and(|exodus| !exodus.is_over);
-        is_moving && matches!(subscriber.sink, Sink::Parked(connection, _) if connection.is_plain())
+        self.exodus.is_some()
+            && self.can_move()
+            && matches!(subscriber.sink, Sink::Parked(connection, _) if connection.is_plain())
     }
 
     /// A successor of the newest generation there is, with room for one more. `Err`: there is no
@@ -317,10 +334,7 @@ impl Handover {
         }
         let file = wire::file_of(frame)?;
         let copy = file.try_clone()?;
-        if self.frames.len() == FRAMES {
-            self.frames.pop_front();
-        }
-        self.frames.push_back((file, Rc::clone(frame)));
+        self.remember(file, frame);
         Ok(copy)
     }
 }
@@ -369,11 +383,11 @@ impl Worker {
     fn next_to_move(&mut self) -> Option<Result<Moving, Moving>> {
         let from = self.handover.exodus.as_ref()?.next;
         let end = self.subscribers.capacity();
-        let found = (from..end).chain(0..from.min(end)).find(|index| {
+        let found = (from..end).find(|index| {
             let subscriber = self.subscribers.get(*index);
             subscriber.is_some_and(|subscriber| self.handover.is_to_move(subscriber))
         });
-        self.handover.exodus.as_mut()?.next = found.map_or(0, |index| index + 1);
+        self.handover.exodus.as_mut()?.next = found.map_or(end, |index| index + 1);
         self.depart(found?)
     }
 
@@ -413,7 +427,7 @@ impl Worker {
             epoch,
             channel,
             number: reference.number(),
-            transport: transport_of(moving.end.transport),
+            transport: moving.end.transport,
             cursor: moving.end.cursor,
             noop: moving.end.noop,
             deadline,
@@ -488,13 +502,4 @@ fn request_of<'a>(kept: &Kept<'a>) -> Option<Request<'a>> {
         uri: kept.uri,
         args: kept.args,
     })
-}
-
-fn transport_of(transport: Transport) -> icomet_handover::Transport {
-    match transport {
-        Transport::LongPoll => icomet_handover::Transport::LongPoll,
-        Transport::Stream => icomet_handover::Transport::Stream,
-        Transport::Sse => icomet_handover::Transport::Sse,
-        Transport::Iframe => icomet_handover::Transport::Iframe,
-    }
 }

@@ -11,7 +11,7 @@ use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
 use rustc_hash::FxHashMap;
 
-use super::{FRAMES, Handover, PACKETS, forget, wire};
+use super::{Handover, PACKETS, forget, wire};
 use crate::config::hub::Hub;
 use crate::config::kept;
 use crate::config::main::MainConf;
@@ -162,7 +162,6 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
         callback,
         ..
     } = &passage.resume;
-    let transport = transport_of(*transport);
     if callback.is_some_and(|name| Callback::new(name.as_bytes().into()).is_err()) {
         return Err(Refusal::NoPlace);
     }
@@ -172,7 +171,7 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
         location.side() == Some(Side::Front)
             && location.parks()
             && location.hub().is_some_and(|found| found.name == *hub)
-            && endpoint.and_then(|endpoint| endpoint.transport()) == Some(transport)
+            && endpoint.and_then(|endpoint| endpoint.transport()) == Some(*transport)
     };
     let places: Vec<_> = main
         .places()
@@ -192,7 +191,7 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
         hub,
         hub_index,
         places,
-        transport,
+        transport: *transport,
     })
 }
 
@@ -236,10 +235,7 @@ impl Handover {
         }
         let (file, bytes) = wire::bytes_of(file, LONGEST_FRAME)?;
         let frame = Frame::new(bytes);
-        if self.frames.len() == FRAMES {
-            self.frames.pop_front();
-        }
-        self.frames.push_back((file, Frame::clone(&frame)));
+        self.remember(file, &frame);
         Ok(frame)
     }
 }
@@ -320,14 +316,5 @@ impl Worker {
             None => self.resume_later(index),
         }
         Ok(())
-    }
-}
-
-fn transport_of(transport: icomet_handover::Transport) -> Transport {
-    match transport {
-        icomet_handover::Transport::LongPoll => Transport::LongPoll,
-        icomet_handover::Transport::Stream => Transport::Stream,
-        icomet_handover::Transport::Sse => Transport::Sse,
-        icomet_handover::Transport::Iframe => Transport::Iframe,
     }
 }

@@ -10,6 +10,7 @@
 #[path = "../../engine/tests/common/mod.rs"]
 mod common;
 mod engine {
+    pub mod input;
     pub mod model;
     pub mod play;
 }

@@ -198,7 +198,7 @@ same(get('/icomet-admin/info?cname=api12+1') ne '' && get('/icomet/sub?cname=api
 
 
 === TEST 13: max_channels and max_message_size, alone and within others
---- hub: max_channels 2; max_message_size 10;
+--- hub: zone 2m; max_channels 2; max_message_size 10;
 --- play
 api('publish', '{"channels":["api13a","api13b","api13c"],"content":"x"}', 207,
     qr/\A\{"epoch":"[0-9a-f]{16}","results":\[\{"channel":"api13a","seq":1,[^}]*\},\{"channel":"api13b","seq":1,[^}]*\},\{"channel":"api13c","status":429,"code":"too_many_channels","detail":"[^"]*"\}\]\}\n\z/);

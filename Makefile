@@ -23,6 +23,7 @@ help:
 	@echo 'make lint          rustfmt, clippy and shellcheck'
 	@echo 'make test-engine   the tests of all crates but the one of the module'
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
+	@echo 'make test-api      docs/openapi.yaml against a running server, by schemathesis'
 	@echo 'make test-held     the same, with icomet_park off'
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
@@ -64,7 +65,7 @@ run: setup-run build
 	@script/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine test-fuzz build test-nginx test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-nginx test-api test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -92,6 +93,11 @@ test-fuzz:
 .PHONY: test-nginx test-held test-workers test-hup test-valgrind
 test-nginx: build
 	script/test-nginx.sh plain
+
+# API takes more options: make test-api API='--max-examples 2000 --seed 7'
+.PHONY: test-api
+test-api: build
+	script/test-api.sh $(API)
 
 test-held: build
 	ICOMET_TEST_PARK=off script/test-nginx.sh plain

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make run`, `make test` or `make bench` needs and this machine lacks: Debian packages only, Rust is asked for.
+# Installs what `make run`, `make test` or `make bench` needs and this machine lacks: Debian packages, and for the test of
+# the API schemathesis in target/venv. Rust is asked for.
 #
 #   script/setup.sh run    compilers and libraries for the module and the vendored nginx
 #   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
@@ -13,7 +14,7 @@ TEST_NGINX_SHA256=ea9a9cf6b5276f071d32ac5f1660215fdd9bc0c10861858b530b05f1e16df3
 POOL=http://deb.debian.org/debian
 
 run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libssl-dev)
-test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck)
+test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck python3-venv)
 bench_packages=(nginx libnginx-mod-nchan)
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -108,6 +109,16 @@ install_test_nginx() {
     rm -rf "$folder"
 }
 
+# In a place of its own: Debian's Python takes no packages from elsewhere.
+install_venv() {
+    local venv=${CARGO_TARGET_DIR:-$PWD/target}/venv wanted=script/requirements-test.txt
+    ! cmp -s "$wanted" "$venv/installed.txt" || return 0
+    say "installing $(tr '\n' ' ' <"$wanted")in $venv"
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted"
+    cp "$wanted" "$venv/installed.txt"
+}
+
 # Lists of their own, so that this machine's package sources stay as they are. apt checks the signatures.
 download_from_sid() {
     local folder=$1 options
@@ -131,6 +142,7 @@ check_rust "$1"
 
 if ! command -v apt-get >/dev/null; then
     say "this is no Debian: see to it yourself that the equivalents of these packages are installed: ${wanted[*]}"
+    [ "$1" != test ] || install_venv
     exit 0
 fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
@@ -139,6 +151,7 @@ if [ "$1" = test ] && [ -n "$(missing_of libtest-nginx-perl)" ] && ! perl -MTest
     perl_missing=yes
 fi
 if [ ${#missing[@]} -eq 0 ] && [ -z "$perl_missing" ]; then
+    [ "$1" != test ] || install_venv
     exit 0
 fi
 
@@ -150,4 +163,5 @@ case " ${missing[*]} " in
     *) apt_install "${missing[@]}" ;;
 esac
 [ -z "$perl_missing" ] || install_test_nginx
+[ "$1" != test ] || install_venv
 say "done"

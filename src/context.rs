@@ -7,6 +7,7 @@ use nginx_sys::ngx_str_t;
 
 use crate::config::hub::Hub;
 use crate::endpoint::Endpoint;
+use crate::endpoint::api::publish;
 use crate::ffi::output::Output;
 use crate::ffi::request::Request;
 use crate::worker::{broadcast, delivery, presence};
@@ -22,6 +23,8 @@ pub enum Owner {
     Listener(usize, u32),
     /// A broadcast on its way, by hub and index.
     Broadcast(usize, u32),
+    /// Publishes of the API that are on their way, by their index.
+    Publisher(u32),
 }
 
 /// The context of one request; it stands in the request's pool, and lives until nginx has logged and
@@ -76,6 +79,7 @@ impl Context {
             }
             Owner::Listener(hub, index) => presence::gone(hub, index),
             Owner::Broadcast(hub, index) => broadcast::gone(hub, index),
+            Owner::Publisher(index) => publish::gone(index),
         }
     }
 
@@ -84,7 +88,7 @@ impl Context {
         match self.owner.get() {
             Owner::Subscriber(index) => delivery::drained(index),
             Owner::Listener(hub, index) => presence::drained(hub, index),
-            Owner::None | Owner::Broadcast(..) => {}
+            Owner::None | Owner::Broadcast(..) | Owner::Publisher(_) => {}
         }
     }
 }

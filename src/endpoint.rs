@@ -1,6 +1,7 @@
 //! The endpoints: what a location with `icomet_sub` or `icomet_pub` serves.
 
 pub mod admin;
+pub mod api;
 pub mod channels;
 pub mod detail;
 pub mod front;
@@ -13,6 +14,7 @@ use std::rc::Rc;
 use icomet_protocol::frame::Transport;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
+use self::api::Operation;
 use crate::answer::Answer;
 use crate::config::location::LocationConf;
 use crate::context::Context;
@@ -48,7 +50,7 @@ impl Side {
     }
 }
 
-/// One endpoint; its name is the last segment of the path.
+/// One endpoint; its name is the last segment of the path, below `api/` the last two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// Long polling.
@@ -81,9 +83,11 @@ pub enum Endpoint {
     Check,
     /// Endless lines of channels coming and going.
     Psub,
+    /// An operation of the JSON API; none: the path names it, or names none.
+    Api(Option<Operation>),
 }
 
-const ENDPOINTS: [(&str, Endpoint); 15] = [
+const ENDPOINTS: [(&str, Endpoint); 22] = [
     ("sub", Endpoint::Sub),
     ("poll", Endpoint::Poll),
     ("stream", Endpoint::Stream),
@@ -99,6 +103,13 @@ const ENDPOINTS: [(&str, Endpoint); 15] = [
     ("info", Endpoint::Info),
     ("check", Endpoint::Check),
     ("psub", Endpoint::Psub),
+    ("api", Endpoint::Api(None)),
+    ("api/publish", Endpoint::Api(Some(Operation::Publish))),
+    ("api/batch", Endpoint::Api(Some(Operation::Batch))),
+    ("api/history", Endpoint::Api(Some(Operation::History))),
+    ("api/presence", Endpoint::Api(Some(Operation::Presence))),
+    ("api/channels", Endpoint::Api(Some(Operation::Channels))),
+    ("api/disconnect", Endpoint::Api(Some(Operation::Disconnect))),
 ];
 
 impl Endpoint {
@@ -189,7 +200,10 @@ fn serve(request: Request) -> ngx_int_t {
     context.endpoint.set(Some(endpoint));
     match side {
         Side::Front => front::serve(request, context, endpoint),
-        Side::Admin => admin::serve(request, context, endpoint),
+        Side::Admin => match endpoint {
+            Endpoint::Api(operation) => api::serve(request, context, operation),
+            endpoint => admin::serve(request, context, endpoint),
+        },
     }
 }
 
@@ -198,11 +212,22 @@ pub fn asked(request: &Request) -> Option<Endpoint> {
     of_path(request.location()?, request.uri())
 }
 
-/// The endpoint of a location for that path.
+/// The endpoint of a location for that path. Old endpoints keep their names, also below `api/`.
 pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
-    let segment = path.rsplit(|c| *c == b'/').next();
-    let by_path = || Endpoint::from_name(segment?).filter(|e| Some(e.side()) == location.side());
-    location.endpoint().or_else(by_path)
+    let mut segments = path.rsplit(|c| *c == b'/');
+    let last = segments.next()?;
+    match location.endpoint() {
+        Some(Endpoint::Api(None)) => return Some(Endpoint::Api(Operation::from_name(last))),
+        Some(fixed) => return Some(fixed),
+        None => {}
+    }
+    let side = location.side();
+    let old = Endpoint::from_name(last).filter(|endpoint| Some(endpoint.side()) == side);
+    let is_api = side == Some(Side::Admin) && segments.next() == Some(b"api");
+    if is_api && old.is_none() {
+        return Some(Endpoint::Api(Operation::from_name(last)));
+    }
+    old
 }
 
 /// What a method gets that the endpoint does not take.

@@ -34,6 +34,7 @@ use std::rc::Rc;
 use icomet_engine::{Registry, WakeSet, WorkerId};
 
 use crate::config::hub::Hub;
+use crate::endpoint::api::publish::Waiting;
 use crate::ffi::event::{self, Event};
 use attached::AttachedHub;
 use doorbell::Doorbells;
@@ -79,6 +80,8 @@ pub struct Worker {
     pub turn_of: usize,
     /// Older and newer workers, and who moves between them.
     pub handover: Handover,
+    /// Publishes of the API that go on in a later turn.
+    pub publishing: Slab<Waiting>,
     /// How far a graceful exit has come.
     pub drain: Option<shutdown::Drain>,
     /// Whom this turn of the loop has made something for.
@@ -87,6 +90,8 @@ pub struct Worker {
     pub bell: Event,
     /// Runs [`fanout::turn`].
     pub fanout: Event,
+    /// Runs [`crate::endpoint::api::publish::icomet_on_publishing`].
+    pub publish: Event,
     /// Runs [`parking::icomet_on_park`].
     pub park: Event,
     /// Runs [`handover::moving::icomet_on_moving`].
@@ -159,6 +164,7 @@ impl Worker {
     /// Whether anything is held here that a timer must look after.
     pub fn is_holding(&self) -> bool {
         !self.subscribers.is_empty()
+            || !self.publishing.is_empty()
             || self.handover.is_busy()
             || self
                 .hubs

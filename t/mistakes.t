@@ -629,3 +629,57 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*max_subscribers_per_ip "100000001": use a number from 0 to 100000000.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 70: max_batch: zero
+--- http_config
+    icomet_hub main { max_batch 0; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*max_batch "0": use a number from 1 to 100000.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 71: max_batch: too large
+--- http_config
+    icomet_hub main { max_batch 100001; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*max_batch "100001": use a number from 1 to 100000.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 72: idempotency_window: too short
+--- http_config
+    icomet_hub main { idempotency_window 10ms; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid idempotency_window "10ms": use a time from 1s to 1d.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 73: idempotency_window: too long
+--- http_config
+    icomet_hub main { idempotency_window 2d; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid idempotency_window "2d": use a time from 1s to 1d.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 74: max_idempotency_ids: zero
+--- http_config
+    icomet_hub main { max_idempotency_ids 0; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*max_idempotency_ids "0": use a number from 1 to 100000000.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 75: an operation that there is not
+--- config
+    location / { icomet_pub main api/nothing; }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*unknown endpoint "api/nothing" in "icomet_pub": use one of .*psub, api, api/publish.* in \S*nginx\.conf:\d+}]

@@ -1,7 +1,7 @@
 //! Where everything stands in a zone of a given size.
 //!
 //! ```text
-//! header | worker slots | shards, commons | hash buckets | address buckets | page bitmap | page descriptors | pages
+//! header | worker slots | shards, commons | hash buckets | address buckets | id buckets | page bitmap | page descriptors | pages
 //! ```
 //!
 //! The hash table and the page descriptors are sized once, from the zone's size: one bucket for 512
@@ -37,7 +37,7 @@ pub struct Geometry {
     pub buckets: u32,
     /// Pages.
     pub pages: u32,
-    /// Buckets of client addresses in one shard; a power of two.
+    /// Buckets of client addresses in one shard, and as many of ids; a power of two.
     pub address_buckets: u32,
     /// Where the worker slots begin.
     pub slots_at: u64,
@@ -47,6 +47,8 @@ pub struct Geometry {
     pub buckets_at: u64,
     /// Where the buckets of client addresses begin.
     pub addresses_at: u64,
+    /// Where the buckets of ids of publishes begin.
+    pub ids_at: u64,
     /// Where the bitmap of used pages begins.
     pub bitmap_at: u64,
     /// Where the page descriptors begin.
@@ -78,8 +80,9 @@ impl Geometry {
         let buckets_at = place(4 * buckets * shards, 64);
         let address_buckets = buckets / BUCKETS_AN_ADDRESS_BUCKET;
         let addresses_at = place(4 * address_buckets * shards, 64);
+        let ids_at = place(4 * address_buckets * shards, 64);
         // A little more than the pages that are left, so that the bitmap is never too short.
-        let most = (size - addresses_at as usize) / PAGE;
+        let most = (size - ids_at as usize) / PAGE;
         let bitmap_at = place(most.div_ceil(64) * 8, 64);
         let descriptors_at = place(most * size_of::<crate::pages::Page>(), 64);
         let pages_at = place(0, PAGE);
@@ -97,6 +100,7 @@ impl Geometry {
             shards_at,
             buckets_at,
             addresses_at,
+            ids_at,
             bitmap_at,
             descriptors_at,
             pages_at,
@@ -125,7 +129,8 @@ mod tests {
             let shards = (size_of::<Shard>() * (g.shards as usize + 1)) as u64;
             assert!(g.buckets_at >= g.shards_at + shards);
             assert!(g.addresses_at >= g.buckets_at + u64::from(4 * g.buckets * g.shards));
-            assert!(g.bitmap_at >= g.addresses_at + u64::from(4 * g.address_buckets * g.shards));
+            assert!(g.ids_at >= g.addresses_at + u64::from(4 * g.address_buckets * g.shards));
+            assert!(g.bitmap_at >= g.ids_at + u64::from(4 * g.address_buckets * g.shards));
             assert!(g.descriptors_at >= g.bitmap_at + u64::from(g.pages.div_ceil(64)) * 8);
             let descriptors = u64::from(g.pages) * size_of::<crate::pages::Page>() as u64;
             assert!(g.pages_at >= g.descriptors_at + descriptors);

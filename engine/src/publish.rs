@@ -6,6 +6,7 @@ use crate::cell::Ref;
 use crate::channel::{Address, CLOSED, Channel, SIGNED};
 use crate::limits::{Limits, OnFull};
 use crate::message::{HEAD, Kind};
+use crate::once::{Key, PublishedOnce};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -39,6 +40,8 @@ pub enum PublishError {
     MessageTooLarge,
     /// The zone has no memory for it.
     ZoneFull,
+    /// Its id was given to other content before ([`Zone::publish_once`]).
+    IdReused,
 }
 
 impl fmt::Display for PublishError {
@@ -47,6 +50,7 @@ impl fmt::Display for PublishError {
             PublishError::TooManyChannels => "too many channels",
             PublishError::MessageTooLarge => "the message is too large",
             PublishError::ZoneFull => "the zone is full",
+            PublishError::IdReused => "the id was used for other content",
         })
     }
 }
@@ -157,6 +161,20 @@ impl Zone {
         now: u64,
         wake: &mut WakeSet,
     ) -> Result<Published, PublishError> {
+        self.publish_as(name, content, None, limits, now, wake)
+            .map(|once| once.published)
+    }
+
+    /// Publishes; with a key, unless that was done before.
+    pub(crate) fn publish_as(
+        &self,
+        name: &[u8],
+        content: &[u8],
+        key: Option<Key>,
+        limits: &Limits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<PublishedOnce, PublishError> {
         if content.len() > limits.max_message_size || content.len() > u32::MAX as usize - HEAD {
             return Err(PublishError::MessageTooLarge);
         }
@@ -170,34 +188,59 @@ impl Zone {
             |wake| {
                 let guard = self.lock(address.shard, wake);
                 guard.ask_for_channel(address.bucket);
+                if let Some(known) = key.and_then(|key| guard.find_done(key, now)) {
+                    return known;
+                }
                 // Room for the message first: a channel without one is of no use.
                 let message = guard
                     .new_message(Kind::Data, content, now)
                     .ok_or(PublishError::ZoneFull)?;
+                let done = key.map(|key| guard.new_done(key));
+                let give_back = || {
+                    guard.free(message);
+                    if let Some(Some(done)) = done {
+                        guard.free(done);
+                    }
+                };
+                if matches!(done, Some(None)) {
+                    give_back();
+                    return Err(PublishError::ZoneFull);
+                }
                 let found = guard.find_or_create(address, name, limits, now, wake);
                 let (place, channel, created) = match found {
                     Ok(found) => found,
                     Err(error) => {
-                        guard.free(message);
+                        give_back();
                         return Err(error);
                     }
                 };
                 if !guard.make_room(channel, limits.channel_buffer_size) {
-                    guard.free(message);
+                    give_back();
                     return Err(PublishError::ZoneFull);
                 }
+                if let Some(Some(done)) = done {
+                    guard.promise(done, place, channel);
+                }
                 let seq = guard.append(channel, message);
+                let crowded = match (done, key) {
+                    (Some(Some(done)), Some(key)) => guard.keep_promise(done, key, now),
+                    _ => false,
+                };
                 guard.keep_until(place, channel, now + limits.channel_timeout);
                 guard.mark_dirty(channel, wake);
                 guard.reclaim(RECLAIM);
-                Ok(Published {
-                    seq,
-                    created,
-                    subscribers: channel.subscribers.get(),
+                Ok(PublishedOnce {
+                    published: Published {
+                        seq,
+                        created,
+                        subscribers: channel.subscribers.get(),
+                    },
+                    repeated: false,
+                    crowded,
                 })
             },
         );
-        if published.is_err() {
+        if matches!(&published, Err(error) if *error != PublishError::IdReused) {
             self.header().refused_publishes.next();
         }
         published

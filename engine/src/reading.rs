@@ -280,14 +280,28 @@ impl Reading<'_> {
                 closed: true,
             };
         };
+        let next = channel.next.get();
+        if channel.is(CLOSED) && channel.ring.get().is_none() {
+            // Disconnected: what it held is the name's next channel's ([`crate::disconnect`]), and not lost.
+            return Window {
+                first: next,
+                next,
+                lost: 0,
+                closed: true,
+            };
+        }
         let first = channel.first.get().max(from);
         guard.collect(channel, first, max, messages);
         Window {
             first,
-            next: channel.next.get(),
+            next,
             lost: first - from,
             closed: channel.is(CLOSED),
         }
+    }
+
+    pub(crate) fn zone(&self) -> &Zone {
+        self.zone
     }
 
     /// A message that this reading found.
@@ -309,7 +323,9 @@ impl From<PublishError> for SubscribeError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::TooManyChannels => SubscribeError::TooManyChannels,
-            PublishError::ZoneFull | PublishError::MessageTooLarge => SubscribeError::ZoneFull,
+            PublishError::ZoneFull | PublishError::MessageTooLarge | PublishError::IdReused => {
+                SubscribeError::ZoneFull
+            }
         }
     }
 }

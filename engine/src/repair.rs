@@ -1,6 +1,6 @@
 //! Repair of a shard whose holder died.
 //!
-//! What can be reached from the hash chains (of channels and of client addresses), the list of closed channels, the log and (in the
+//! What can be reached from the hash chains (of channels, of client addresses and of ids), the list of closed channels, the log and (in the
 //! commons) the list of broadcasts is the truth. Everything else is made anew: counts, wheel, lists of
 //! pages. A block of the shard's pages that cannot be reached goes into limbo, not to a free list,
 //! because a reader may be reading it. Killed in its turn, the repair is begun again.
@@ -48,6 +48,7 @@ impl Guard<'_> {
         if self.index == zone.commons() {
             self.collect_garbage(&self.reach_bodies());
         } else {
+            self.settle_ids();
             self.settle_closed();
             self.recount_broadcasts();
             self.recount();
@@ -164,6 +165,9 @@ impl Guard<'_> {
         }
         for entry in self.all_entries() {
             reached.add(entry);
+        }
+        for id in self.all_ids() {
+            reached.add(id);
         }
         self.each_message(|message| {
             if !self.zone.at(message).is_some_and(Head::is_broadcast) {

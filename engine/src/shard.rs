@@ -4,6 +4,7 @@ use crate::blocks::{Block, CLASSES};
 use crate::broadcast::Body;
 use crate::cell::{Link, Long, Word};
 use crate::channel::Channel;
+use crate::once::Done;
 use crate::robust::{Locked, RobustMutex};
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -16,7 +17,7 @@ pub const WHEEL: usize = 512;
 /// Concurrency: all of it is written under `lock`; the counts are read without it, for statistics.
 /// One process holds one shard at a time, and then the commons, and then the pool of pages.
 ///
-/// Crash: the truth is in the hash chains, the list of closed channels, the presence log and (in the
+/// Crash: the truth is in the hash chains (of channels, client addresses and ids), the list of closed channels, the presence log and (in the
 /// commons) the list of broadcasts; each is changed by one store. Everything else is made anew from
 /// them by [`crate::repair`], which the next holder of the lock runs before anything else.
 #[repr(C, align(64))]
@@ -32,6 +33,12 @@ pub struct Shard {
     pub messages: Word,
     /// Entries of client addresses.
     pub addresses: Word,
+    /// Ids of publishes that were done.
+    pub ids: Word,
+    /// The one that was made first.
+    pub ids_oldest: Link<Done>,
+    /// The one that was made last.
+    pub ids_newest: Link<Done>,
     /// Lists of pages with room, by class.
     pub partial: [Word; CLASSES],
     /// Blocks put into limbo since the last bag was sealed.

@@ -20,6 +20,8 @@ pub struct VerifyReport {
     pub subscribers: u64,
     /// Client addresses, once for each worker that has subscribers of them.
     pub addresses: u64,
+    /// Ids of publishes that are remembered.
+    pub ids: u64,
     /// Blocks that are used.
     pub used: u64,
     /// Blocks that are free.
@@ -39,6 +41,7 @@ impl Zone {
             let guard = self.lock(index, &mut WakeSet::default());
             guard.verify_channels(&mut report, &mut faults);
             report.addresses += guard.verify_entries(&mut faults);
+            report.ids += guard.verify_ids(&mut faults);
             let reached = guard.reach();
             guard.verify_blocks(&reached, &mut report, &mut faults);
         }

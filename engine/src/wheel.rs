@@ -170,6 +170,7 @@ impl Zone {
                 continue;
             };
             freed += guard.turn_wheel(second, budget - freed, wake);
+            guard.forget(now, 4096);
             guard.reclaim(4096);
             if freed >= budget {
                 break;

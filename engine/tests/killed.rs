@@ -10,13 +10,27 @@ use std::time::Duration;
 
 use common::{Ended, NOW, Random, World, fork, limits, wait};
 use icomet_engine::{
-    ClientAddress, EnterError, Limits, OnFull, Registry, ScanCursor, Stay, WORKER_SLOTS, WakeSet,
-    WorkerId, fault,
+    ClientAddress, EnterError, Limits, OnFull, Once, PublishedOnce, Registry, ScanCursor, Stay,
+    WORKER_SLOTS, WakeSet, WorkerId, fault,
 };
 
 /// One of two hundred addresses, so that some share a bucket.
 fn address(n: u8) -> ClientAddress {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, n % 200)).into()
+}
+
+/// A publish whose id is remembered with three others at most.
+fn publish_once(world: &World, name: &str, id: &str) -> PublishedOnce {
+    let once = Once {
+        id: id.as_bytes(),
+        window: 60_000,
+        most: 4,
+    };
+    let published =
+        world
+            .zone
+            .publish_once(name.as_bytes(), b"once", &once, &limits(), NOW, &mut wake());
+    published.unwrap()
 }
 
 fn enter(world: &World, worker: WorkerId, n: u8) -> Result<icomet_engine::Admission, EnterError> {
@@ -48,6 +62,9 @@ fn populated() -> (World, WorkerId) {
             let _stays = enter(&world, worker, n).unwrap();
         }
     }
+    for n in 0..3 {
+        publish_once(&world, "c9", &format!("id {n}"));
+    }
     let mut job = world.zone.broadcast(world.me, b"to all", NOW).unwrap();
     while !world
         .zone
@@ -63,7 +80,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 21] = [
+const OPERATIONS: [(&str, Operation); 25] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -84,6 +101,21 @@ const OPERATIONS: [(&str, Operation); 21] = [
                 .publish(b"c2", b"more", &limits, NOW, &mut wake())
                 .unwrap();
         }
+    }),
+    ("publish once", |w, _| _ = publish_once(w, "c3", "fresh id")),
+    ("publish once that makes a channel, and again", |w, _| {
+        for _ in 0..2 {
+            publish_once(w, "fresh", "id");
+        }
+    }),
+    ("ids that are forgotten", |w, _| {
+        for n in 0..8 {
+            publish_once(w, "c9", &format!("more {n}"));
+        }
+    }),
+    ("disconnect", |w, _| {
+        let ended = w.zone.disconnect(b"c3", &limits(), NOW, &mut wake());
+        assert_eq!(ended, Ok(Some(2)));
     }),
     ("sign", |w, _| {
         w.zone
@@ -262,6 +294,57 @@ fn a_death_before_any_store_leaves_a_whole_zone() {
     assert!(deaths > 1000, "{deaths}");
 }
 
+/// A publisher whose worker was killed sends again, and its message is there once, whenever that was.
+#[test]
+fn a_publish_is_done_once_whenever_its_worker_dies() {
+    for (name, id) in [("c3", "retried"), ("new", "retried"), ("c9", "id 1")] {
+        let (mut done, mut undone) = (0, 0);
+        for n in 0.. {
+            let (world, other) = populated();
+            let next = |name: &str| {
+                world
+                    .zone
+                    .channel(name.as_bytes())
+                    .map_or(1, |c| c.next_seq)
+            };
+            let before = next(name);
+            let child = fork(|| {
+                world.worker();
+                fault::arm(n);
+                publish_once(&world, name, id);
+                fault::disarm();
+            });
+            let ended = wait(child);
+            // Another's message must not be taken for it.
+            world.publish(name, "another's");
+            let again = publish_once(&world, name, id);
+            let is_known = id == "id 1";
+            assert_eq!(
+                next(name),
+                before + if is_known { 1 } else { 2 },
+                "{name}, killed before store {n}"
+            );
+            match (is_known, again.repeated) {
+                (true, _) => assert!(again.repeated),
+                (false, true) => {
+                    done += 1;
+                    assert_eq!(again.published.seq, before);
+                }
+                (false, false) => {
+                    undone += 1;
+                    assert_eq!(again.published.seq, before + 1);
+                }
+            }
+            check_after(&world, other, &format!("{name}, killed before store {n}"));
+            if ended != Ended::Killed {
+                assert_eq!(ended, Ended::Exit(0));
+                break;
+            }
+        }
+        assert!(id == "id 1" || (done > 3 && undone > 10), "{done} {undone}");
+    }
+}
+
 #[test]
 fn a_death_inside_the_repair_is_repaired() {
     for n in (0..4000).step_by(37) {
@@ -271,7 +354,7 @@ fn a_death_inside_the_repair_is_repaired() {
             fault::arm(60);
             world.publish("c3", &"x".repeat(5000));
             for m in 0..100 {
-                world.publish(&format!("fresh {m}"), "new");
+                publish_once(&world, &format!("fresh {m}"), "new");
             }
         });
         assert_eq!(wait(first), Ended::Killed);

@@ -14,8 +14,7 @@ pub use poll::PollBatch;
 pub use stream::{iframe_head, sse_retry, stream_frame};
 
 /// How messages reach a subscriber.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
 pub enum Transport {
     /// `sub`, `poll`: one answer with one batch, JSONP when there is a callback.
     LongPoll,

@@ -1,6 +1,6 @@
 //! Request parameters: the query string and the form body.
 
-mod decode;
+pub(crate) mod decode;
 
 use crate::callback::{Callback, CallbackError};
 use std::borrow::Cow;

@@ -35,6 +35,12 @@ pub struct Hub {
     pub limits: Limits,
     /// Most subscribers of one client address, over all workers; 0: no limit, and nothing is counted.
     pub max_subscribers_per_ip: u32,
+    /// How long the id of a publish is remembered, in milliseconds.
+    pub idempotency_window: u64,
+    /// How many are remembered, about.
+    pub max_idempotency_ids: u32,
+    /// Most publishes in one request of the API.
+    pub max_batch: u32,
     /// Idle time of a subscriber before a noop, in milliseconds.
     pub polling_timeout: u64,
     /// Where its channels are kept while nginx is away.
@@ -62,6 +68,9 @@ impl Hub {
                 on_full: OnFull::Refuse,
             },
             max_subscribers_per_ip: 0,
+            idempotency_window: 120_000,
+            max_idempotency_ids: 100_000,
+            max_batch: 1000,
             polling_timeout: 30_000,
             state_file: None,
             zone: Cell::new(None),

@@ -15,7 +15,7 @@ use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 11] = [
+const PARAMETERS: [&str; 14] = [
     "zone",
     "auth",
     "max_channels",
@@ -25,6 +25,9 @@ const PARAMETERS: [&str; 11] = [
     "channel_timeout",
     "polling_timeout",
     "max_message_size",
+    "max_batch",
+    "idempotency_window",
+    "max_idempotency_ids",
     "on_full",
     "state_file",
 ];
@@ -173,6 +176,11 @@ impl Block {
             "max_message_size" => {
                 let size = size(name, value, 1, 256 << 20)?;
                 hub.limits.max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
+            }
+            "max_batch" => hub.max_batch = small(number(name, value, 1, 100_000)?),
+            "idempotency_window" => hub.idempotency_window = time(name, value, 86400, "1d")?,
+            "max_idempotency_ids" => {
+                hub.max_idempotency_ids = small(number(name, value, 1, 100_000_000)?);
             }
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {

@@ -117,6 +117,19 @@ pub fn crowded(hub: &str, address: &ClientAddress, max: u32) {
     });
 }
 
+/// An id of a publish was forgotten early.
+pub fn ids_crowded(hub: &str, max: u32) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "hub \"{hub}\" remembers {max} ids of publishes already: the oldest are forgotten before \
+             idempotency_window is over (max_idempotency_ids)"
+        ));
+    });
+}
+
 /// A hub's zone is full.
 pub fn zone_full(hub: &str) {
     thread_local! {

@@ -24,6 +24,7 @@ use super::{
     Worker, address, doorbell, fanout, generation, housekeeping, idle, install, parking, uninstall,
 };
 use crate::config::main::MainConf;
+use crate::endpoint::api::publish;
 use crate::ffi::event::{self, Event};
 use crate::ffi::guard::guarded;
 use crate::ffi::log::{CycleLog, Level};
@@ -148,10 +149,12 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         turns: 0,
         turn_of: 0,
         handover: Handover::default(),
+        publishing: Slab::default(),
         drain: None,
         wakes: WakeSet::default(),
         bell: event(doorbell::icomet_on_wakes, true)?,
         fanout: event(fanout::icomet_on_fanout, true)?,
+        publish: event(publish::icomet_on_publishing, true)?,
         park: event(parking::icomet_on_park, true)?,
         moving: event(moving::icomet_on_moving, true)?,
         tick: event(idle::icomet_on_tick, false)?,

@@ -42,7 +42,7 @@ use Time::HiRes qw(time);
 our @EXPORT = qw(
     set_up same matches answers errors get post http conn port subscribe push_ok
     await_subscribers await_check subscribers until_true message carries_on ends_politely data quoted encode epoch_of worker_pids master_pid rewrite_config reload stopped
-    access_log_line log_entry log_entries error_log_has LOCATIONS
+    api post_json post_text refused problem access_log_line log_entry log_entries error_log_has LOCATIONS
 );
 
 use constant LOCATIONS => <<'END';
@@ -214,6 +214,49 @@ sub errors {
         qr/\A\{"type":"$status","cname":"\Q$cname\E","seq":0,"content":"[^"\n]*(?i:$pattern)[^"\n]*"\}\n\z/,
         expect => { 'Content-Type' => 'application/json; charset=utf-8', %{ delete $o{expect} || {} } }, %o
     );
+}
+
+# --- the JSON API
+
+# POST with a body of that type.
+sub post_text {
+    my ($uri, $type, $body) = @_;
+    return http('POST', $uri, body => $body, type => $type);
+}
+
+sub post_json {
+    my ($operation, $body, $type) = @_;
+    return post_text("/icomet-admin/api/$operation", $type // 'application/json', $body);
+}
+
+# POST of JSON (undef: GET) to an operation, and what is answered.
+sub api {
+    my ($operation, $body, $status, $expected, %o) = @_;
+    my $path = $o{path} // "/icomet-admin/api/$operation";
+    my $answer = defined $body ? post_text($path, 'application/json', $body) : http('GET', $path);
+    my $type = $status < 300 ? 'application/json' : 'application/problem+json';
+    my $short = defined $body ? substr($body, 0, 100) : '';
+    same($answer->{status}, $status, "$path $short: status");
+    same($answer->header('Content-Type'), "$type; charset=utf-8", "$path $short: Content-Type");
+    return matches($answer->{text}, ref $expected ? $expected : qr/\A\Q$expected\E\z/, "$path $short: body");
+}
+
+# A problem detail of that code.
+sub problem {
+    my ($code, $more) = @_;
+    $more //= '';
+    return qr/\A\{"type":"about:blank","title":"[A-Z][A-Za-z ]+","status":\d+,"code":"$code","detail":"(?:[^"\\\n]|\\")+"$more\}\n\z/;
+}
+
+# An answer that is a problem detail. Options: pointer, parameter.
+sub refused {
+    my ($answer, $status, $code, %o) = @_;
+    my ($place) = grep { defined $o{$_} } qw(pointer parameter);
+    my $more = $place ? qr/,"$place":"\Q$o{$place}\E"/ : '';
+    same($answer->{status}, $status, "$code: status");
+    same($answer->header('Content-Type'), 'application/problem+json; charset=utf-8', "$code: Content-Type");
+    matches($answer->{text}, qr/"status":$status,/, "$code: status in the body");
+    return matches($answer->{text}, problem($code, $more), "$code: body");
 }
 
 # --- channels

@@ -189,6 +189,7 @@ impl Play {
             }
             PublishError::ZoneFull => assert!(self.scarce, "refused with room left"),
             PublishError::MessageTooLarge => panic!("no message is that large"),
+            PublishError::IdReused => panic!("no message has an id"),
         }
     }
 

@@ -4,7 +4,7 @@ use crate::scan;
 use std::borrow::Cow;
 
 /// The raw value of the first pair of that name.
-pub(super) fn find<'a>(source: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+pub(crate) fn find<'a>(source: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = source;
     while !rest.is_empty() {
         let end = scan::find_byte(rest, b'&').unwrap_or(rest.len());
@@ -32,7 +32,7 @@ pub(super) fn find<'a>(source: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Percent-decodes `raw`, with `+` as a space. A `%` without two hex digits stands for itself.
-pub(super) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = scan::find_url_escape(raw) else {
         return Cow::Borrowed(raw);
     };
@@ -42,7 +42,7 @@ pub(super) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The same; what does not stand in `raw` as it is stands in `scratch`, whose old content goes.
-pub(super) fn decode_in<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
+pub(crate) fn decode_in<'a>(raw: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let Some(first) = scan::find_url_escape(raw) else {
         return raw;
     };

@@ -1,0 +1,68 @@
+//! Disconnecting: a channel's subscribers are ended, and the channel goes on with what it holds.
+//!
+//! A worker ends the subscribers of a channel that is closed. So the channel is closed, as
+//! [`Zone::close`] does, and another one takes its name, seq, token, expiry and ring in the same critical section.
+
+use crate::channel::{CLOSED, SIGNED};
+use crate::limits::Limits;
+use crate::publish::PublishError;
+use crate::wake::WakeSet;
+use crate::zone::Zone;
+
+impl Zone {
+    /// Ends the subscribers of a channel; how many there were, `None` when there is no such channel.
+    /// The channel's seq, messages and token stay, and subscribers may come back.
+    ///
+    /// Crash: the ring is never in two channels. A death between the store that marks the old channel as
+    /// closed and the one that links the new one leaves the channel closed, as after [`Zone::close`]: its
+    /// subscribers are told, and its messages are gone.
+    pub fn disconnect(
+        &self,
+        name: &[u8],
+        limits: &Limits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<Option<u32>, PublishError> {
+        let address = self.address(name);
+        self.with_room(
+            limits,
+            PublishError::ZoneFull,
+            address.shard,
+            wake,
+            |wake| {
+                let guard = self.lock(address.shard, wake);
+                let Some((place, old)) = guard.find(address, name) else {
+                    return Ok(None);
+                };
+                let subscribers = old.subscribers.get();
+                if subscribers == 0 {
+                    return Ok(Some(0));
+                }
+                let until = old.expires.get().max(now + limits.channel_timeout);
+                let flags = if old.is(SIGNED) { SIGNED } else { 0 };
+                let (new_place, new) = guard
+                    .write_channel(address.hash, name, flags, until)
+                    .ok_or(PublishError::ZoneFull)?;
+                new.set_token(old.token_bytes());
+                let next = old.next.get();
+                new.next.set(next);
+                new.first.set(old.first.get());
+                new.ring.set(old.ring.get());
+                guard.wheel_remove(old);
+                old.flag(CLOSED);
+                old.first.set(next);
+                old.ring.set(None);
+                old.wheel_next.set(guard.shard.closed.get());
+                guard.shard.closed.set(Some(place));
+                guard.unchain(place, old);
+                let head = self.bucket(guard.index, address.bucket);
+                new.chain.set(head.get());
+                head.set(Some(new_place));
+                guard.shard.channels.add(1);
+                guard.wheel_insert(new_place, new);
+                guard.mark_dirty(old, wake);
+                Ok(Some(subscribers))
+            },
+        )
+    }
+}

@@ -1,0 +1,228 @@
+//! The answers of the API.
+
+use serde::Serialize;
+
+use super::Problem;
+use crate::content::{self, Place};
+use crate::number;
+
+/// 16 hex digits.
+fn hex(epoch: u64) -> String {
+    format!("{epoch:016x}")
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Texts, numbers and lists of them: there is nothing that could not be written.
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.push(b'\n');
+    body
+}
+
+/// A publish to one channel that was done.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Published {
+    /// The message's seq.
+    pub seq: u64,
+    /// Subscribers of the channel at that moment.
+    pub subscribers: u32,
+    /// It was done before, under its id; this is what was told then.
+    pub duplicate: bool,
+}
+
+/// What became of a message on one of its channels.
+#[derive(Debug, Serialize)]
+pub struct Outcome<'a> {
+    /// In a batch: the message's place, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<usize>,
+    /// The channel.
+    pub channel: &'a str,
+    /// How it ended.
+    #[serde(flatten)]
+    pub ended: Ended,
+}
+
+/// How a publish to one channel ended.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Ended {
+    /// It was taken.
+    Done(Published),
+    /// It was not.
+    Refused {
+        /// The HTTP status that it would have by itself.
+        status: u16,
+        /// The problem's.
+        code: &'static str,
+        /// The problem's.
+        detail: Box<str>,
+    },
+}
+
+impl From<Problem> for Ended {
+    fn from(problem: Problem) -> Ended {
+        Ended::Refused {
+            status: problem.status,
+            code: problem.code,
+            detail: problem.detail,
+        }
+    }
+}
+
+/// The answer to a publish to `channel` alone.
+pub fn published(channel: &str, epoch: u64, published: &Published) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        channel: &'a str,
+        epoch: String,
+        #[serde(flatten)]
+        published: &'a Published,
+    }
+    json(&Answer {
+        channel,
+        epoch: hex(epoch),
+        published,
+    })
+}
+
+/// The answer to a publish to `channels`, or a batch: its status and body. 207: not all was done.
+pub fn outcomes(epoch: u64, results: &[Outcome<'_>]) -> (u16, Vec<u8>) {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        epoch: String,
+        results: &'a [Outcome<'a>],
+    }
+    let all = results
+        .iter()
+        .all(|outcome| matches!(outcome.ended, Ended::Done(_)));
+    let body = json(&Answer {
+        epoch: hex(epoch),
+        results,
+    });
+    (if all { 200 } else { 207 }, body)
+}
+
+/// What there is to tell of a channel's messages, beside them.
+#[derive(Clone, Copy, Debug)]
+pub struct History<'a> {
+    /// The channel's name.
+    pub channel: &'a str,
+    /// The zone's epoch.
+    pub epoch: u64,
+    /// The smallest buffered seq, else the next.
+    pub first_seq: u64,
+    /// The next seq.
+    pub next_seq: u64,
+    /// Messages after `since` that are not buffered any more.
+    pub lost: u64,
+    /// There are more than were told.
+    pub more: bool,
+}
+
+/// One message of a history.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryMessage<'a> {
+    /// Its seq.
+    pub seq: u64,
+    /// It was sent to all channels.
+    pub is_broadcast: bool,
+    /// Milliseconds since it was published.
+    pub age: u64,
+    /// The inside of a JSON string.
+    pub content: &'a [u8],
+}
+
+/// The answer of `history`.
+pub fn history<'m>(
+    history: &History<'_>,
+    messages: impl Iterator<Item = HistoryMessage<'m>>,
+) -> Vec<u8> {
+    let mut out = b"{\"channel\":\"".to_vec();
+    content::write_text(history.channel, Place::Json, &mut out);
+    out.extend_from_slice(b"\",\"epoch\":\"");
+    out.extend_from_slice(hex(history.epoch).as_bytes());
+    out.push(b'"');
+    let numbers = [
+        ("first_seq", history.first_seq),
+        ("next_seq", history.next_seq),
+        ("lost", history.lost),
+    ];
+    for (name, value) in numbers {
+        out.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+    }
+    out.extend_from_slice(format!(",\"more\":{},\"messages\":[", history.more).as_bytes());
+    for (n, message) in messages.enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"seq\":");
+        number::write_u64(message.seq, &mut out);
+        out.extend_from_slice(if message.is_broadcast {
+            b",\"type\":\"broadcast\",\"age_ms\":"
+        } else {
+            b",\"type\":\"data\",\"age_ms\":"
+        });
+        number::write_u64(message.age, &mut out);
+        out.extend_from_slice(b",\"content\":\"");
+        out.extend_from_slice(message.content);
+        out.extend_from_slice(b"\"}");
+    }
+    out.extend_from_slice(b"]}\n");
+    out
+}
+
+/// The answer of `presence`.
+pub fn presence(channel: &str, subscribers: u32) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        channel: &'a str,
+        subscribers: u32,
+        // The ids of members come here, once subscribers say who they are (`user=`).
+    }
+    json(&Answer {
+        channel,
+        subscribers,
+    })
+}
+
+/// One channel of a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct Channel {
+    /// Its name.
+    pub channel: String,
+    /// Its subscribers.
+    pub subscribers: u32,
+    /// The smallest buffered seq, else the next.
+    pub first_seq: u64,
+    /// The next seq.
+    pub next_seq: u64,
+}
+
+/// The answer of `channels`; without a cursor it is the last page.
+pub fn channels(epoch: u64, channels: &[Channel], cursor: Option<String>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        epoch: String,
+        channels: &'a [Channel],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    }
+    json(&Answer {
+        epoch: hex(epoch),
+        channels,
+        cursor,
+    })
+}
+
+/// The answer of `disconnect`.
+pub fn disconnected(channel: &str, disconnected: u32) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        channel: &'a str,
+        disconnected: u32,
+    }
+    json(&Answer {
+        channel,
+        disconnected,
+    })
+}

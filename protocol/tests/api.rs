@@ -1,0 +1,133 @@
+//! The JSON API: what is read, and what is said of mistakes. The suites t/api_*.t say the same of a server.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+
+use icomet_protocol::api::problem::{Problem, Where};
+use icomet_protocol::api::publication::{Media, batch, plain, publish};
+use icomet_protocol::api::query::{Cursor, channels, history};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn code_of<T: std::fmt::Debug>(read: Result<T, Problem>) -> (u16, &'static str, Option<String>) {
+    let problem = read.unwrap_err();
+    let place = problem.place.map(|place| match place {
+        Where::Pointer(text) | Where::Parameter(text) => text.into_string(),
+    });
+    (problem.status, problem.code, place)
+}
+
+#[test]
+fn a_string_is_published_as_it_is_and_any_other_value_as_its_text() {
+    for (sent, content) in [
+        (r#""a\u00e4\n""#, "aä\\n"),
+        (r#"{"a": 1.10}"#, r#"{\"a\": 1.10}"#),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ("[\n]", "[\\n]"),
+    ] {
+        let body = format!(r#"{{"channel":"c","content":{sent}}}"#);
+        let publication = publish(body.as_bytes(), 1).unwrap();
+        assert_eq!(String::from_utf8(publication.content).unwrap(), content);
+        assert!(publication.is_single && publication.id.is_none());
+    }
+}
+
+#[test]
+fn depth_costs_no_stack() {
+    let deep = "[".repeat(1 << 20) + &"]".repeat(1 << 20);
+    let body = format!(r#"{{"channel":"c","content":{deep}}}"#);
+    assert_eq!(publish(body.as_bytes(), 1).unwrap().content.len(), 2 << 20);
+    let objects = r#"{"content":"#.repeat(1 << 16);
+    assert_eq!(code_of(publish(objects.as_bytes(), 1)).1, "bad_json");
+}
+
+#[test]
+fn a_batch_is_bounded_over_all_its_messages() {
+    let body = br#"{"messages":[{"channels":["a","b"],"content":1},{"channel":"c","content":2}]}"#;
+    assert_eq!(batch(body, 3).unwrap().len(), 2);
+    assert_eq!(code_of(batch(body, 2)), (413, "too_many_publishes", None));
+    assert_eq!(code_of(batch(body, 1)), (413, "too_many_publishes", None));
+}
+
+#[test]
+fn mistakes_are_named_by_their_place() {
+    let body = br#"{"messages":[{"channel":"a","content":1},{"channels":["b",3],"content":2}]}"#;
+    let place = Some("/messages/1/channels/1".to_owned());
+    assert_eq!(code_of(batch(body, 9)), (400, "wrong_type", place));
+    let long = format!(r#"{{"{}":1}}"#, "x/".repeat(500));
+    let (_, code, place) = code_of(publish(long.as_bytes(), 9));
+    assert_eq!(code, "unknown_member");
+    let place = place.unwrap();
+    assert!(place.starts_with("/x~1x~1") && place.len() < 200, "{place}");
+    assert_eq!(
+        code_of(history(b"channel=a&limit=0")),
+        (400, "bad_parameter", Some("limit".to_owned()))
+    );
+}
+
+#[test]
+fn a_problem_is_a_problem_detail() {
+    let problem = publish(br#"{"channel":"a","content":1,"x":2}"#, 1).unwrap_err();
+    let tree: Value = serde_json::from_slice(&problem.to_json()).unwrap();
+    let expected = json!({
+        "type": "about:blank", "title": "Bad Request", "status": 400, "code": "unknown_member",
+        "detail": "no such member: channel, channels, content, id are known", "pointer": "/x",
+    });
+    assert_eq!(tree, expected);
+}
+
+#[test]
+fn content_types() {
+    let of = |text: &str| Media::of_content_type(text.as_bytes());
+    assert_eq!(of("application/json"), Some(Media::Json));
+    assert_eq!(
+        of("Application/JSON ; charset=\"UTF-8\""),
+        Some(Media::Json)
+    );
+    assert_eq!(of("text/plain;format=flowed"), Some(Media::Text));
+    assert_eq!(of("application/octet-stream"), Some(Media::Binary));
+    for other in [
+        "",
+        "text/html",
+        "text/plain; charset=latin1",
+        "application/jsonx",
+    ] {
+        assert_eq!(of(other), None, "{other}");
+    }
+}
+
+#[test]
+fn bytes_are_published_as_base64() {
+    let publication = plain(Media::Binary, b"channel=c&id=1", b"\0\xff\xfe~").unwrap();
+    assert_eq!(publication.content, b"AP/+fg==");
+    assert_eq!(publication.id.as_deref(), Some("1"));
+    let text = plain(Media::Text, b"channel=c", b"a\xff");
+    assert_eq!(code_of(text), (400, "not_utf8", None));
+}
+
+proptest! {
+    #[test]
+    fn what_is_read_is_what_was_written(
+        names in prop::collection::btree_set("[a-zä\"\\\\]{1,20}", 1..5),
+        content in "\\PC{0,30}",
+        id in prop::option::of("\\PC{1,20}"),
+    ) {
+        let names: Vec<_> = names.into_iter().collect();
+        let mut body = json!({"channels": names, "content": content});
+        if let Some(id) = &id {
+            body["id"] = json!(id);
+        }
+        let body = body.to_string();
+        let publication = publish(body.as_bytes(), 5).unwrap();
+        prop_assert_eq!(&publication.channels, &names);
+        prop_assert_eq!(publication.id.as_deref(), id.as_deref());
+        let quoted = format!("\"{}\"", String::from_utf8(publication.content).unwrap());
+        prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), content);
+    }
+
+    #[test]
+    fn a_cursor_comes_back(place: [u32; 2], after in prop::collection::vec(any::<u8>(), 0..256)) {
+        let cursor = Cursor { place, after };
+        let query = format!("cursor={}", cursor.to_text());
+        prop_assert_eq!(channels(query.as_bytes()).unwrap().cursor, cursor);
+    }
+}

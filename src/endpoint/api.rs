@@ -1,0 +1,221 @@
+//! The JSON API for back ends, below `api/`: it stands beside the old endpoints, and answers with HTTP
+//! statuses and problem details (RFC 9457).
+
+pub mod channels;
+pub mod history;
+pub mod publish;
+
+use icomet_engine::PublishError;
+use icomet_protocol::api::{Problem, publication, query};
+use nginx_sys::{ngx_http_request_t, ngx_int_t};
+
+use super::Endpoint;
+use crate::answer::Answer;
+use crate::config::hub::Hub;
+use crate::context::Context;
+use crate::ffi::guard::guarded;
+use crate::ffi::log;
+use crate::ffi::request::{Method, Request, code};
+
+const JSON: &str = "application/json";
+
+/// One operation; its name is the path's last segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Publishes one content, to one channel or several.
+    Publish,
+    /// Publishes several.
+    Batch,
+    /// Tells what a channel has buffered.
+    History,
+    /// Tells how many subscribers a channel has.
+    Presence,
+    /// Lists channels.
+    Channels,
+    /// Ends a channel's subscribers.
+    Disconnect,
+}
+
+const OPERATIONS: [(&str, Operation); 6] = [
+    ("publish", Operation::Publish),
+    ("batch", Operation::Batch),
+    ("history", Operation::History),
+    ("presence", Operation::Presence),
+    ("channels", Operation::Channels),
+    ("disconnect", Operation::Disconnect),
+];
+
+impl Operation {
+    /// The operation of that name.
+    pub fn from_name(name: &[u8]) -> Option<Operation> {
+        OPERATIONS
+            .iter()
+            .find(|(known, _)| known.as_bytes() == name)
+            .map(|(_, operation)| *operation)
+    }
+
+    fn changes(self) -> bool {
+        matches!(
+            self,
+            Operation::Publish | Operation::Batch | Operation::Disconnect
+        )
+    }
+}
+
+/// Serves a request below `api/`; without an operation it named none.
+pub fn serve(request: Request, context: &Context, operation: Option<Operation>) -> ngx_int_t {
+    let Some(operation) = operation else {
+        let names: Vec<_> = OPERATIONS.iter().map(|(name, _)| *name).collect();
+        let detail = format!(
+            "no such operation: the path ends with one of {}",
+            names.join(", ")
+        );
+        return refuse(
+            request,
+            context,
+            Problem::new(404, "no_such_operation", detail),
+        );
+    };
+    let method = request.method();
+    if operation.changes() {
+        if method != Method::Post {
+            return method_not_allowed(request, context, "POST");
+        }
+        return request.read_body(icomet_on_api_body);
+    }
+    if !matches!(method, Method::Get | Method::Head) {
+        return method_not_allowed(request, context, "GET, HEAD");
+    }
+    let rc = request.discard_body();
+    if rc != code::OK {
+        return rc;
+    }
+    let answered = match operation {
+        Operation::History => history::history(&request, context),
+        Operation::Presence => channels::presence(&request, context),
+        _ => channels::list(&request, context),
+    };
+    send(request, context, answered)
+}
+
+fn method_not_allowed(request: Request, context: &Context, allowed: &'static str) -> ngx_int_t {
+    let rc = request.discard_body();
+    if rc != code::OK {
+        return rc;
+    }
+    let detail = format!("method not allowed: use {allowed}");
+    problem(&Problem::new(405, "method_not_allowed", detail))
+        .header("Allow", allowed)
+        .send(request, context)
+}
+
+fn refuse(request: Request, context: &Context, what: Problem) -> ngx_int_t {
+    let rc = request.discard_body();
+    if rc != code::OK {
+        return rc;
+    }
+    problem(&what).send(request, context)
+}
+
+/// nginx calls it when the body has been read.
+unsafe extern "C" fn icomet_on_api_body(r: *mut ngx_http_request_t) {
+    guarded("request body", (), || {
+        // SAFETY: nginx passes the live request whose body it has read.
+        let Some(request) = (unsafe { Request::from_raw(r) }) else {
+            return;
+        };
+        let rc = with_body(&request);
+        request.finalize_in_handler(rc);
+    });
+}
+
+fn with_body(request: &Request) -> ngx_int_t {
+    let Some((context, Endpoint::Api(Some(operation)))) =
+        request.context().and_then(|c| Some((c, c.endpoint.get()?)))
+    else {
+        return code::INTERNAL_ERROR;
+    };
+    let Ok(body) = request.body() else {
+        log::error("the request's body cannot be read back from its temporary file");
+        return code::INTERNAL_ERROR;
+    };
+    let media = request
+        .content_type()
+        .and_then(publication::Media::of_content_type);
+    let wants_json = operation != Operation::Publish;
+    let media = match media {
+        Some(media) if media == publication::Media::Json || !wants_json => media,
+        _ => {
+            let detail = if wants_json {
+                "the body's content type must be application/json"
+            } else {
+                "the body's content type must be application/json, text/plain or \
+                 application/octet-stream, in UTF-8"
+            };
+            let what = Problem::new(415, "unsupported_media_type", detail);
+            return problem(&what).send(*request, context);
+        }
+    };
+    let most = context.hub.max_batch as usize;
+    let query = request.query();
+    let answered = if media != publication::Media::Json {
+        publication::plain(media, query, &body)
+            .map(|one| publish::Job::of_publish(one).begin(*request, context))
+    } else {
+        query::none(query).and_then(|()| match operation {
+            Operation::Publish => publication::publish(&body, most)
+                .map(|one| publish::Job::of_publish(one).begin(*request, context)),
+            Operation::Batch => publication::batch(&body, most)
+                .map(|all| publish::Job::of_batch(all).begin(*request, context)),
+            _ => {
+                let answered = publication::disconnect(&body)
+                    .and_then(|name| channels::disconnect(request, context, &name));
+                Ok(send(*request, context, answered))
+            }
+        })
+    };
+    answered.unwrap_or_else(|what| problem(&what).send(*request, context))
+}
+
+fn send(request: Request, context: &Context, answered: Result<Answer, Problem>) -> ngx_int_t {
+    answered
+        .unwrap_or_else(|what| problem(&what))
+        .send(request, context)
+}
+
+/// A problem as an answer.
+fn problem(what: &Problem) -> Answer {
+    Answer::new(what.status, Problem::MEDIA_TYPE, what.to_json())
+}
+
+/// What a publisher is told whose message was not taken.
+fn refused(hub: &Hub, error: &PublishError) -> Problem {
+    match error {
+        PublishError::TooManyChannels => {
+            let detail = "the hub has max_channels channels already";
+            Problem::new(429, "too_many_channels", detail)
+        }
+        PublishError::MessageTooLarge => {
+            let max = hub.limits.max_message_size;
+            let detail = format!("the content is larger than max_message_size ({max} bytes)");
+            Problem::new(413, "content_too_large", detail)
+        }
+        PublishError::ZoneFull => {
+            log::zone_full(&hub.name);
+            Problem::new(507, "zone_full", "the zone of this hub is full")
+        }
+        PublishError::IdReused => {
+            let detail = "this id was given to other content of this channel before";
+            Problem::new(422, "id_reused", detail)
+        }
+    }
+}
+
+fn no_such_channel() -> Problem {
+    Problem::new(404, "no_such_channel", "there is no such channel now")
+}
+
+/// What a request gets in a process that serves no hub.
+fn no_worker() -> Problem {
+    Problem::new(500, "internal", "this process is no icomet worker")
+}

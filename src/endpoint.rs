@@ -2,14 +2,16 @@
 
 pub mod admin;
 pub mod channels;
+pub mod command;
 pub mod detail;
 pub mod front;
 pub mod input;
 pub mod publish;
+pub mod upgrade;
 
 use std::rc::Rc;
 
-use icomet_protocol::frame::Transport;
+use icomet_protocol::frame::{Socket, Transport};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::answer::Answer;
@@ -41,7 +43,7 @@ impl Side {
     pub fn endpoints(self) -> Vec<&'static str> {
         ENDPOINTS
             .iter()
-            .filter(|(_, e)| e.side() == self)
+            .filter(|(_, e)| e.side() == self && e.is_open())
             .map(|(name, _)| *name)
             .collect()
     }
@@ -60,6 +62,10 @@ pub enum Endpoint {
     Sse,
     /// Forever iframe.
     Iframe,
+    /// WebSocket.
+    Ws,
+    /// A WebSocket on which what the client sends comes back, to test the protocol.
+    WsEcho,
     /// Tells the polling timeout.
     Ping,
     /// Publishes content that is JSON-escaped already.
@@ -82,12 +88,14 @@ pub enum Endpoint {
     Psub,
 }
 
-const ENDPOINTS: [(&str, Endpoint); 15] = [
+const ENDPOINTS: [(&str, Endpoint); 17] = [
     ("sub", Endpoint::Sub),
     ("poll", Endpoint::Poll),
     ("stream", Endpoint::Stream),
     ("sse", Endpoint::Sse),
     ("iframe", Endpoint::Iframe),
+    ("ws", Endpoint::Ws),
+    ("ws_echo", Endpoint::WsEcho),
     ("ping", Endpoint::Ping),
     ("pub", Endpoint::Pub),
     ("push", Endpoint::Push),
@@ -116,6 +124,8 @@ impl Endpoint {
             Endpoint::Stream => Some(Transport::Stream),
             Endpoint::Sse => Some(Transport::Sse),
             Endpoint::Iframe => Some(Transport::Iframe),
+            Endpoint::Ws => Some(Transport::WebSocket(Socket::Plain)),
+            Endpoint::WsEcho => Some(Transport::WebSocket(Socket::Echo)),
             _ => None,
         }
     }
@@ -128,6 +138,11 @@ impl Endpoint {
             .map_or("", |(name, _)| name)
     }
 
+    /// Whether a path can name it; the others must be named by a location's directive.
+    pub fn is_open(self) -> bool {
+        self != Endpoint::WsEcho
+    }
+
     /// Whose it is.
     pub fn side(self) -> Side {
         match self {
@@ -136,6 +151,8 @@ impl Endpoint {
             | Endpoint::Stream
             | Endpoint::Sse
             | Endpoint::Iframe
+            | Endpoint::Ws
+            | Endpoint::WsEcho
             | Endpoint::Ping => Side::Front,
             _ => Side::Admin,
         }
@@ -200,7 +217,9 @@ pub fn asked(request: &Request) -> Option<Endpoint> {
 /// The endpoint of a location for that path.
 pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
     let segment = path.rsplit(|c| *c == b'/').next();
-    let by_path = || Endpoint::from_name(segment?).filter(|e| Some(e.side()) == location.side());
+    let by_path = || {
+        Endpoint::from_name(segment?).filter(|e| Some(e.side()) == location.side() && e.is_open())
+    };
     location.endpoint().or_else(by_path)
 }
 

@@ -421,7 +421,7 @@ __DATA__
     location /x { icomet_sub main ws2; }
 --- must_die
 --- error_log eval
-[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ping.* in \S*nginx\.conf:\d+/]
+[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ws, ping.* in \S*nginx\.conf:\d+/]
 
 
 

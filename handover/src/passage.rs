@@ -33,6 +33,10 @@ pub enum Transport {
     Sse,
     /// Forever iframe.
     Iframe,
+    /// WebSocket without compression; nothing that its client has sent is incomplete.
+    WebSocket,
+    /// The same, with compression.
+    WebSocketDeflate,
 }
 
 /// A subscriber's cursor, and the hub and channel that it belongs to.
@@ -50,7 +54,7 @@ pub struct Resume<'a> {
     pub transport: Transport,
     /// The next seq that it is sent.
     pub cursor: u64,
-    /// Its noop counter.
+    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
     pub noop: u64,
     /// When it gets a noop, in ticks of 100 ms of the machine's monotonic clock.
     pub deadline: u32,
@@ -148,6 +152,8 @@ pub struct Flags {
     pub head_sent: bool,
     /// The answer is in chunks (RFC 9112, section 7.1).
     pub chunked: bool,
+    /// It was answered by 101, and the connection speaks WebSocket.
+    pub upgraded: bool,
 }
 
 /// A variable of a request.

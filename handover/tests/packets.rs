@@ -55,6 +55,7 @@ fn passage() -> Passage<'static> {
                 keepalive: true,
                 head_sent: true,
                 chunked: true,
+                upgraded: true,
             },
             line: b"GET /sub/sse?cname=news HTTP/1.1",
             unparsed_uri: b"/sub/sse?cname=news",

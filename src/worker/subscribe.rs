@@ -163,7 +163,7 @@ impl Worker {
             // An endless answer is busy until its beginning is sent and it has caught up.
             busy: !poll,
             parking: false,
-            has_callback: ask.callback.is_some(),
+            has_more: ask.callback.is_some(),
         });
         if let Some(callback) = &ask.callback {
             self.callbacks.insert(index, callback.as_str().into());

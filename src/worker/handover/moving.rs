@@ -272,7 +272,9 @@ impl Handover {
     /// Whether that subscriber is going to move: until it has, nothing is sent to it here.
     pub fn is_to_move(&self, subscriber: &Subscriber) -> bool {
         let is_moving = self.exodus.as_ref().is_some_and(|exodus| !exodus.is_over);
-        is_moving && matches!(subscriber.sink, Sink::Parked(connection, _) if connection.is_plain())
+        is_moving
+            && subscriber.can_move()
+            && matches!(subscriber.sink, Sink::Parked(connection, _) if connection.is_plain())
     }
 
     /// A successor of the newest generation there is, with room for one more. `Err`: there is no
@@ -393,7 +395,7 @@ impl Worker {
             callback: self
                 .callbacks
                 .get(&index)
-                .filter(|_| subscriber.has_callback)
+                .filter(|_| subscriber.has_more)
                 .cloned(),
         };
         // One that is overdue gets its noop there.
@@ -485,6 +487,7 @@ fn request_of<'a>(kept: &Kept<'a>) -> Option<Request<'a>> {
             keepalive: kept.keepalive,
             head_sent: kept.head_sent,
             chunked: kept.chunked,
+            upgraded: kept.upgraded,
         },
         line: kept.request_line,
         unparsed_uri: kept.unparsed_uri,
@@ -499,5 +502,9 @@ fn transport_of(transport: Transport) -> icomet_handover::Transport {
         Transport::Stream => icomet_handover::Transport::Stream,
         Transport::Sse => icomet_handover::Transport::Sse,
         Transport::Iframe => icomet_handover::Transport::Iframe,
+        Transport::WebSocket(socket) if socket.deflates() => {
+            icomet_handover::Transport::WebSocketDeflate
+        }
+        Transport::WebSocket(_) => icomet_handover::Transport::WebSocket,
     }
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use icomet_engine::WorkerId;
 use icomet_handover::{Packet, Passage, Resume};
 use icomet_protocol::callback::Callback;
-use icomet_protocol::frame::Transport;
+use icomet_protocol::frame::{Socket, Transport};
 use rustc_hash::FxHashMap;
 
 use super::{FRAMES, Handover, PACKETS, forget, wire};
@@ -145,6 +145,7 @@ fn take(passage: &Passage<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
         keepalive: request.flags.keepalive,
         head_sent: request.flags.head_sent,
         chunked: request.flags.chunked,
+        upgraded: request.flags.upgraded,
         request_line: request.line,
         unparsed_uri: request.unparsed_uri,
         uri: request.uri,
@@ -164,6 +165,11 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
         ..
     } = &passage.resume;
     let transport = transport_of(*transport);
+    // Whether it compresses is the client's choice, not the location's.
+    let asked = match transport {
+        Transport::WebSocket(socket) => Transport::WebSocket(socket.deflating(false)),
+        other => other,
+    };
     if callback.is_some_and(|name| Callback::new(name.as_bytes().into()).is_err()) {
         return Err(Refusal::NoPlace);
     }
@@ -173,7 +179,7 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
         location.side() == Some(Side::Front)
             && location.parks()
             && location.hub().is_some_and(|found| found.name == *hub)
-            && endpoint.and_then(|endpoint| endpoint.transport()) == Some(transport)
+            && endpoint.and_then(|endpoint| endpoint.transport()) == Some(asked)
     };
     let places: Vec<_> = main
         .places()
@@ -311,7 +317,7 @@ impl Worker {
             // It has to catch up.
             busy: true,
             parking: false,
-            has_callback: callback.is_some(),
+            has_more: callback.is_some(),
         });
         if let Some(callback) = callback {
             self.callbacks.insert(index, callback.into());
@@ -341,5 +347,7 @@ fn transport_of(transport: icomet_handover::Transport) -> Transport {
         icomet_handover::Transport::Stream => Transport::Stream,
         icomet_handover::Transport::Sse => Transport::Sse,
         icomet_handover::Transport::Iframe => Transport::Iframe,
+        icomet_handover::Transport::WebSocket => Transport::WebSocket(Socket::Plain),
+        icomet_handover::Transport::WebSocketDeflate => Transport::WebSocket(Socket::Deflate),
     }
 }

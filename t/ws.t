@@ -336,3 +336,18 @@ $ws->status;
 await_subscribers('ws21', 1);
 $ws->conn->leave;
 await_subscribers('ws21', 0);
+
+
+
+=== TEST 22: not by HTTP/2
+--- http_config
+    icomet_hub main { zone 16m; }
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1;
+        http2 on;
+        location ~ ^/icomet/        { icomet_sub main; }
+    }
+--- play
+my $where = 'http://127.0.0.1:' . port(1) . '/icomet/ws?cname=ws22';
+my $text = `curl -sS --max-time 20 --http2-prior-knowledge -w '%{http_code} %{http_version}' '$where'`;
+matches($text, qr/a WebSocket is opened by HTTP\/1.1 here.*\n400 2\z/, 'answer');

@@ -45,6 +45,7 @@ sub header { return $_[0]{conn}->header($_[1]) }
 # A client's frame. First byte: FIN and opcode.
 sub frame {
     my ($first, $payload, %o) = @_;
+    $payload = "$payload";    # "^" below is of texts
     my $length = length $payload;
     my $bit = $o{bare} ? 0 : 0x80;
     my $head = pack 'C', $first;

@@ -629,3 +629,39 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*max_subscribers_per_ip "100000001": use a number from 0 to 100000000.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 70: allowed_origins: a host without a scheme
+--- http_config
+    icomet_hub main { allowed_origins https://a.example b.example; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid origin "b\.example" in "allowed_origins": give origins as browsers send them.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 71: allowed_origins: "*" beside another
+--- http_config
+    icomet_hub main { allowed_origins * https://a.example; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid origin "\*" in "allowed_origins".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 72: allowed_origins: nothing
+--- http_config
+    icomet_hub main { allowed_origins; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"allowed_origins" takes at least one value.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 73: ws_max_message_size: too large
+--- http_config
+    icomet_hub main { ws_max_message_size 257m; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*ws_max_message_size "257m".* in \S*nginx\.conf:\d+/]

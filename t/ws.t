@@ -351,3 +351,20 @@ await_subscribers('ws21', 0);
 my $where = 'http://127.0.0.1:' . port(1) . '/icomet/ws?cname=ws22';
 my $text = `curl -sS --max-time 20 --http2-prior-knowledge -w '%{http_code} %{http_version}' '$where'`;
 matches($text, qr/a WebSocket is opened by HTTP\/1.1 here.*\n400 2\z/, 'answer');
+
+
+
+=== TEST 23: much that little inflates to is answered in turns, in order
+--- config
+    location = /echo { icomet_sub main ws_echo; }
+--- play
+use Compress::Raw::Zlib;
+my $ws = ws('/echo', 'Sec-WebSocket-Extensions' => 'permessage-deflate');
+$ws->status;
+my $deflate = Compress::Raw::Zlib::Deflate->new(-WindowBits => -15, -AppendOutput => 1);
+$deflate->deflate(' ' x 60_000, my $bytes);
+$deflate->flush($bytes, Z_SYNC_FLUSH);
+$ws->conn->write(join '', map { IcometTest::Socket::frame(0xc2, substr $bytes, 0, -4) . IcometTest::Socket::frame(0x89, $_) } 1 .. 60);
+my @said = map { $ws->said } 1 .. 120;
+same(join(' ', grep { /^pong/ } @said), join(' ', map { "pong $_" } 1 .. 60), 'pongs');
+same(scalar(grep { $_ eq 'binary ' . ' ' x 60_000 } @said), 60, 'messages');

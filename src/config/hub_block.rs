@@ -148,6 +148,11 @@ impl Block {
             [_, value] => value,
             _ => &[][..],
         };
+        if name == "allowed_origins" && arguments.len() < 2 {
+            return Err(format!(
+                "\"{name}\" takes at least one value, none is given"
+            ));
+        }
         if arguments.len() < 2 || (arguments.len() > 2 && name != "allowed_origins") {
             return Err(format!(
                 "\"{name}\" takes one value, {} are given",

@@ -21,10 +21,14 @@ use crate::sink::Sink;
 const PIECE: usize = 16 << 10;
 const PIECES: usize = 4;
 
-/// Input that is not complete.
+/// Bytes of messages, inflated, after which others have a turn: some bytes can inflate to a thousand times as
+/// many. The same for the answers.
+const WORK: usize = 256 << 10;
+
+/// Input that is not complete, or was not looked at yet.
 #[derive(Default)]
 pub struct Input {
-    /// What came together with the request, and was not looked at yet.
+    /// What came together with the request, or was too much for one step.
     early: Vec<u8>,
     parser: Parser,
 }
@@ -148,13 +152,25 @@ fn take(index: u32, reader: Option<Reader>, bytes: &[u8]) -> bool {
 impl Input {
     fn answer(&mut self, reader: &Reader, mut bytes: &[u8]) -> Reply {
         let mut reply = Reply::default();
+        let mut work = 0;
         let limits = Limits {
             max_message: reader.max_message,
             deflate: reader.socket.deflates(),
         };
         while !reply.ends {
             match self.parser.next(&mut bytes, &limits) {
-                Ok(Some(event)) => reply.to(event, reader.socket),
+                Ok(Some(event)) => {
+                    work += match &event {
+                        Event::Text(text) => text.len(),
+                        Event::Binary(bytes) => bytes.len(),
+                        _ => 0,
+                    };
+                    reply.to(event, reader.socket);
+                    if work.max(reply.frames.len()) > WORK {
+                        self.early = bytes.to_vec();
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => reply.refuse(error),
             }
@@ -226,7 +242,7 @@ impl Worker {
         };
         subscriber.noop = 0;
         subscriber.touch(index, event::now());
-        subscriber.has_more = !input.parser.is_empty();
+        subscriber.has_more = !input.parser.is_empty() || !input.early.is_empty();
         if subscriber.has_more {
             self.inputs.insert(index, input);
         }

@@ -42,6 +42,7 @@ help:
 	@echo 'make fuzz          fuzz each TARGET (default: all of fuzz/) for FUZZ_SECONDS (120)'
 	@echo 'make bench         install what is missing, compare with nchan and with a bare sender (10 minutes)'
 	@echo 'make bench-c1000k  the same for a million subscribers (24 GB of memory)'
+	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'
 
 .PHONY: setup-run setup-test setup-bench
@@ -81,7 +82,7 @@ lint:
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
 test-engine:
-	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-handover -p icomet-state -p icomet-harness -p icomet-bench --features icomet-engine/fault-injection
+	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-handover -p icomet-state -p icomet-websocket -p icomet-harness -p icomet-bench --features icomet-engine/fault-injection
 
 .PHONY: fuzz test-fuzz
 fuzz: setup-run
@@ -168,6 +169,10 @@ bench-c1000k: bench-build
 
 bench-build: setup-bench build
 	$(CARGO) build --release --locked -p icomet-bench
+
+.PHONY: autobahn
+autobahn: setup-run build
+	script/autobahn.sh
 
 .PHONY: clean
 clean:

@@ -102,6 +102,64 @@ icomet_gone(ngx_connection_t *c, ngx_err_t err)
 }
 
 
+static ngx_uint_t
+icomet_closing(ngx_connection_t *c)
+{
+    if (c->error) {
+        /* worker_shutdown_timeout has passed */
+        return ICOMET_READ_GONE;
+    }
+
+    /* else the request made to end it would be cut at its next event */
+    c->close = 0;
+
+    return ICOMET_READ_EXITING;
+}
+
+
+/*
+ * Takes what the client has sent.  With size 0 only the worker's exit is told,
+ * and the client has to wait until it is read from again.
+ */
+
+ngx_uint_t
+icomet_connection_receive(ngx_connection_t *c, u_char *data, size_t size,
+    size_t *received)
+{
+    ssize_t  n;
+
+    *received = 0;
+
+    if (c->close) {
+        return icomet_closing(c);
+    }
+
+    n = size ? c->recv(c, data, size) : NGX_AGAIN;
+
+    if (n == NGX_AGAIN) {
+        return ngx_handle_read_event(c->read, 0) == NGX_OK
+               ? ICOMET_READ_NOTHING : icomet_gone(c, 0);
+    }
+
+    if (n <= 0) {
+        return icomet_gone(c, 0);
+    }
+
+    *received = n;
+
+    return ICOMET_READ_DATA;
+}
+
+
+/* Runs the read handler in the next turn of the loop, as if something had come. */
+
+void
+icomet_connection_read_soon(ngx_connection_t *c)
+{
+    ngx_post_event(c->read, &ngx_posted_next_events);
+}
+
+
 /*
  * What a read event on a parked connection means.  With keep, bytes that the
  * client sent are left where they are, for its next request.
@@ -119,16 +177,7 @@ icomet_connection_read(ngx_connection_t *c, ngx_uint_t keep)
     rev = c->read;
 
     if (c->close) {
-
-        if (c->error) {
-            /* worker_shutdown_timeout has passed */
-            return ICOMET_READ_GONE;
-        }
-
-        /* else the request made to end it would be cut at its next event */
-        c->close = 0;
-
-        return ICOMET_READ_EXITING;
+        return icomet_closing(c);
     }
 
     if (rev->pending_eof) {

@@ -124,6 +124,7 @@ icomet_request_describe(ngx_http_request_t *r, icomet_kept_t *kept)
     kept->keepalive = r->keepalive;
     kept->head_sent = r->header_sent;
     kept->chunked = r->chunked;
+    kept->upgraded = (r->headers_out.status == NGX_HTTP_SWITCHING_PROTOCOLS);
     kept->request_line = r->request_line;
     kept->unparsed_uri = r->unparsed_uri;
     kept->uri = r->uri;
@@ -319,9 +320,11 @@ icomet_connection_unpark(ngx_connection_t *c, const icomet_kept_t *kept)
     r->request_length = kept->request_length;
     r->keepalive = kept->keepalive ? 1 : 0;
     r->err_status = kept->err_status;
+    r->lingering_close = kept->upgraded ? 1 : 0;
 
     if (kept->head_sent) {
-        r->headers_out.status = NGX_HTTP_OK;
+        r->headers_out.status = kept->upgraded ? NGX_HTTP_SWITCHING_PROTOCOLS
+                                               : NGX_HTTP_OK;
         r->header_sent = 1;
         r->header_size = kept->header_size;
 

@@ -86,8 +86,37 @@ icomet_request_no_keepalive(ngx_http_request_t *r)
 }
 
 
+/*
+ * The connection speaks another protocol from the answer's head on.  At its end
+ * nginx waits for the client to close (lingering_close): what that still sends
+ * must not take the last bytes away by a reset.
+ */
+
+void
+icomet_request_upgrade(ngx_http_request_t *r)
+{
+    ngx_str_set(&r->headers_out.status_line, "101 Switching Protocols");
+    r->keepalive = 0;
+    r->lingering_close = 1;
+}
+
+
+/* What came behind the request's head; it is nobody else's from here on. */
+
+void
+icomet_request_take_input(ngx_http_request_t *r, ngx_str_t *input)
+{
+    input->data = r->header_in->pos;
+    input->len = r->header_in->last - r->header_in->pos;
+    r->header_in->pos = r->header_in->last;
+}
+
+
+/* The value of the field of that name, or of a later one of the same name. */
+
 ngx_str_t *
-icomet_request_header(ngx_http_request_t *r, const u_char *name, size_t len)
+icomet_request_header(ngx_http_request_t *r, const u_char *name, size_t len,
+    ngx_uint_t skip)
 {
     ngx_uint_t        i;
     ngx_list_part_t  *part;
@@ -98,7 +127,8 @@ icomet_request_header(ngx_http_request_t *r, const u_char *name, size_t len)
 
         for (i = 0; i < part->nelts; i++) {
             if (h[i].hash != 0 && h[i].key.len == len
-                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0
+                && skip-- == 0)
             {
                 return &h[i].value;
             }

@@ -58,8 +58,10 @@ ngx_uint_t icomet_request_is_main(ngx_http_request_t *r);
 ngx_uint_t icomet_request_is_stream(ngx_http_request_t *r);
 void icomet_request_hold(ngx_http_request_t *r);
 void icomet_request_no_keepalive(ngx_http_request_t *r);
+void icomet_request_upgrade(ngx_http_request_t *r);
+void icomet_request_take_input(ngx_http_request_t *r, ngx_str_t *input);
 ngx_str_t *icomet_request_header(ngx_http_request_t *r, const u_char *name,
-    size_t len);
+    size_t len, ngx_uint_t skip);
 ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     const ngx_str_t *value);
 void icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
@@ -97,6 +99,7 @@ typedef struct {
     ngx_uint_t               keepalive;
     ngx_uint_t               head_sent;
     ngx_uint_t               chunked;
+    ngx_uint_t               upgraded;
     ngx_str_t                request_line;
     ngx_str_t                unparsed_uri;
     ngx_str_t                uri;
@@ -123,6 +126,9 @@ void icomet_connection_sent(ngx_connection_t *c);
 ngx_uint_t icomet_connection_timed_out(ngx_connection_t *c);
 size_t icomet_connection_slack(ngx_connection_t *c, u_char **start);
 ngx_uint_t icomet_connection_read(ngx_connection_t *c, ngx_uint_t keep);
+ngx_uint_t icomet_connection_receive(ngx_connection_t *c, u_char *data,
+    size_t size, size_t *received);
+void icomet_connection_read_soon(ngx_connection_t *c);
 ngx_uint_t icomet_variable_at(ngx_http_request_t *r, ngx_uint_t index,
     ngx_str_t *name, ngx_uint_t *flags);
 ngx_uint_t icomet_variable_get(ngx_http_request_t *r, ngx_uint_t index,

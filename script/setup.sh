@@ -14,7 +14,8 @@ TEST_NGINX_SHA256=ea9a9cf6b5276f071d32ac5f1660215fdd9bc0c10861858b530b05f1e16df3
 POOL=http://deb.debian.org/debian
 
 run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libssl-dev)
-test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck python3-venv)
+test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck
+    python3-venv python3-websockets nodejs node-ws)
 bench_packages=(nginx libnginx-mod-nchan)
 
 say() { printf 'setup: %s\n' "$*"; }

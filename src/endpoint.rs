@@ -3,15 +3,17 @@
 pub mod admin;
 pub mod api;
 pub mod channels;
+pub mod command;
 pub mod detail;
 pub mod front;
 pub mod input;
 pub mod log_publish;
 pub mod publish;
+pub mod upgrade;
 
 use std::rc::Rc;
 
-use icomet_protocol::frame::Transport;
+use icomet_protocol::frame::{Socket, Transport};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use self::api::Operation;
@@ -44,7 +46,7 @@ impl Side {
     pub fn endpoints(self) -> Vec<&'static str> {
         ENDPOINTS
             .iter()
-            .filter(|(_, e)| e.side() == self)
+            .filter(|(_, e)| e.side() == self && e.is_open())
             .map(|(name, _)| *name)
             .collect()
     }
@@ -63,6 +65,10 @@ pub enum Endpoint {
     Sse,
     /// Forever iframe.
     Iframe,
+    /// WebSocket.
+    Ws,
+    /// A WebSocket on which what the client sends comes back, to test the protocol.
+    WsEcho,
     /// Tells the polling timeout.
     Ping,
     /// Publishes content that is JSON-escaped already.
@@ -87,12 +93,14 @@ pub enum Endpoint {
     Api(Option<Operation>),
 }
 
-const ENDPOINTS: [(&str, Endpoint); 22] = [
+const ENDPOINTS: [(&str, Endpoint); 24] = [
     ("sub", Endpoint::Sub),
     ("poll", Endpoint::Poll),
     ("stream", Endpoint::Stream),
     ("sse", Endpoint::Sse),
     ("iframe", Endpoint::Iframe),
+    ("ws", Endpoint::Ws),
+    ("ws_echo", Endpoint::WsEcho),
     ("ping", Endpoint::Ping),
     ("pub", Endpoint::Pub),
     ("push", Endpoint::Push),
@@ -128,6 +136,8 @@ impl Endpoint {
             Endpoint::Stream => Some(Transport::Stream),
             Endpoint::Sse => Some(Transport::Sse),
             Endpoint::Iframe => Some(Transport::Iframe),
+            Endpoint::Ws => Some(Transport::WebSocket(Socket::Plain)),
+            Endpoint::WsEcho => Some(Transport::WebSocket(Socket::Echo)),
             _ => None,
         }
     }
@@ -140,6 +150,11 @@ impl Endpoint {
             .map_or("", |(name, _)| name)
     }
 
+    /// Whether a path can name it; the others must be named by a location's directive.
+    pub fn is_open(self) -> bool {
+        self != Endpoint::WsEcho
+    }
+
     /// Whose it is.
     pub fn side(self) -> Side {
         match self {
@@ -148,6 +163,8 @@ impl Endpoint {
             | Endpoint::Stream
             | Endpoint::Sse
             | Endpoint::Iframe
+            | Endpoint::Ws
+            | Endpoint::WsEcho
             | Endpoint::Ping => Side::Front,
             _ => Side::Admin,
         }
@@ -222,7 +239,7 @@ pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
         None => {}
     }
     let side = location.side();
-    let old = Endpoint::from_name(last).filter(|endpoint| Some(endpoint.side()) == side);
+    let old = Endpoint::from_name(last).filter(|e| Some(e.side()) == side && e.is_open());
     let is_api = side == Some(Side::Admin) && segments.next() == Some(b"api");
     if is_api && old.is_none() {
         return Some(Endpoint::Api(Operation::from_name(last)));

@@ -2,7 +2,7 @@
 
 use icomet_protocol::frame::Transport;
 
-use crate::ffi::connection::Connection;
+use crate::ffi::connection::{Connection, Received};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Request, code};
 use crate::worker::parking;
@@ -56,6 +56,22 @@ impl Sink {
         match self {
             Sink::Held(held) => held.0.ask_further(),
             Sink::Parked(connection, _) => connection.ask_further(),
+        }
+    }
+
+    /// Takes what the client of an upgraded connection has sent.
+    pub fn receive(&self, buffer: &mut [u8]) -> Received {
+        match self {
+            Sink::Held(held) => held.0.receive(buffer),
+            Sink::Parked(connection, _) => connection.receive(buffer),
+        }
+    }
+
+    /// Has it looked in the next turn of the loop whether its client has sent something.
+    pub fn read_soon(&self) {
+        match self {
+            Sink::Held(held) => held.0.read_soon(),
+            Sink::Parked(connection, _) => connection.read_soon(),
         }
     }
 

@@ -25,6 +25,7 @@ pub mod record;
 pub mod shutdown;
 pub mod subscribe;
 pub mod subscriber;
+pub mod websocket;
 pub mod wheel;
 
 use core::cell::RefCell;
@@ -62,6 +63,8 @@ pub struct Worker {
     pub wheel: Wheel,
     /// JSONP callbacks of those who have one.
     pub callbacks: FxHashMap<u32, Box<str>>,
+    /// What clients of WebSockets have sent of something incomplete.
+    pub inputs: FxHashMap<u32, Box<websocket::Input>>,
     /// Those who are counted for their addresses.
     pub counted: address::Counted,
     /// What is kept of the requests of those who are parked.

@@ -421,7 +421,7 @@ __DATA__
     location /x { icomet_sub main ws2; }
 --- must_die
 --- error_log eval
-[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ping.* in \S*nginx\.conf:\d+/]
+[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ws, ping.* in \S*nginx\.conf:\d+/]
 
 
 
@@ -683,3 +683,39 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr{\[emerg\] .*unknown endpoint "api/nothing" in "icomet_pub": use one of .*psub, api, api/publish.* in \S*nginx\.conf:\d+}]
+
+
+
+=== TEST 76: allowed_origins: a host without a scheme
+--- http_config
+    icomet_hub main { allowed_origins https://a.example b.example; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid origin "b\.example" in "allowed_origins": give origins as browsers send them.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 77: allowed_origins: "*" beside another
+--- http_config
+    icomet_hub main { allowed_origins * https://a.example; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid origin "\*" in "allowed_origins".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 78: allowed_origins: nothing
+--- http_config
+    icomet_hub main { allowed_origins; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"allowed_origins" takes at least one value.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 79: ws_max_message_size: too large
+--- http_config
+    icomet_hub main { ws_max_message_size 257m; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*ws_max_message_size "257m".* in \S*nginx\.conf:\d+/]

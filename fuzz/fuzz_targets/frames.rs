@@ -9,9 +9,10 @@ use std::borrow::Cow;
 
 use icomet_protocol::callback::Callback;
 use icomet_protocol::content::{check_encoded, escape_raw, escape_str};
-use icomet_protocol::frame::{self, Sign, chunk};
+use icomet_protocol::frame::{self, Sign, Socket, chunk};
 use icomet_protocol::resume::parse_id;
 use icomet_protocol::{Kind, Message, PollBatch, Transport};
+use icomet_websocket::deflate::inflate;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -43,6 +44,9 @@ fuzz_target!(|data: &[u8]| {
         content(one);
         for transport in [Transport::Stream, Transport::Sse, Transport::Iframe] {
             streamed(transport, &channel, one);
+        }
+        for socket in [Socket::Plain, Socket::Deflate] {
+            socket_messages(socket, &channel, one);
         }
         unescaped(&channel, one);
     }
@@ -138,11 +142,39 @@ fn streamed(transport: Transport, channel: &str, sent: &Sent<'_>) {
                 in_script(script)
             })
             .collect(),
-        Transport::Stream | Transport::LongPoll => {
+        Transport::Stream | Transport::LongPoll | Transport::WebSocket(_) => {
             assert!(text.ends_with('\n'));
             text[..text.len() - 1].split('\n').map(value).collect()
         }
     };
+    assert_eq!(read, sent.expected(channel));
+}
+
+/// The messages of a WebSocket, as its client reads them.
+fn socket_messages(socket: Socket, channel: &str, sent: &Sent<'_>) {
+    let mut frames = Vec::new();
+    let transport = Transport::WebSocket(socket);
+    frame::stream_frame(transport, 0, &sent.message(channel), &mut frames);
+    let mut read = Vec::new();
+    let mut rest = &frames[..];
+    while let [first, length, ..] = *rest {
+        let (start, length) = match length {
+            126 => (4, usize::from(u16::from_be_bytes([rest[2], rest[3]]))),
+            127 => panic!("no input is that long"),
+            length => (2, usize::from(length)),
+        };
+        let payload = &rest[start..start + length];
+        rest = &rest[start + length..];
+        let text = match first {
+            0x81 => payload.to_vec(),
+            0xc1 if socket == Socket::Deflate => inflate(payload, 1 << 20).expect("deflate"),
+            // A close is the last.
+            0x88 => break,
+            other => panic!("frame {other:x}"),
+        };
+        read.push(value(std::str::from_utf8(&text).expect("UTF-8")));
+    }
+    assert!(rest.is_empty());
     assert_eq!(read, sent.expected(channel));
 }
 

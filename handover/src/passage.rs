@@ -38,7 +38,7 @@ pub struct Resume<'a> {
     pub transport: Transport,
     /// The next seq that it is sent.
     pub cursor: u64,
-    /// Its noop counter.
+    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
     pub noop: u64,
     /// When it gets a noop, in ticks of 100 ms of the machine's monotonic clock.
     pub deadline: u32,
@@ -136,6 +136,8 @@ pub struct Flags {
     pub head_sent: bool,
     /// The answer is in chunks (RFC 9112, section 7.1).
     pub chunked: bool,
+    /// It was answered by 101, and the connection speaks WebSocket.
+    pub upgraded: bool,
 }
 
 /// A variable of a request.

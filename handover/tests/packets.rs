@@ -56,6 +56,7 @@ fn passage() -> Passage<'static> {
                 keepalive: true,
                 head_sent: true,
                 chunked: true,
+                upgraded: true,
             },
             line: b"GET /sub/sse?cname=news HTTP/1.1",
             unparsed_uri: b"/sub/sse?cname=news",
@@ -111,7 +112,7 @@ fn another_version_is_said() {
     bytes[0] = VERSION + 1;
     let error = Packet::decode(&bytes).unwrap_err();
     assert_eq!(error, DecodeError::Version(Some(VERSION + 1)));
-    assert_eq!(error.to_string(), "packet of version 2, not 1");
+    assert_eq!(error.to_string(), "packet of version 3, not 2");
     assert_eq!(Packet::decode(&[]).unwrap_err(), DecodeError::Version(None));
 }
 

@@ -17,6 +17,8 @@ pub enum Decoder {
     ChunkEnd,
     /// The line break after the last chunk is due.
     Trailer,
+    /// No HTTP any more: as it comes.
+    Raw,
     /// All of it has been read.
     Done,
 }
@@ -51,6 +53,10 @@ impl Decoder {
         loop {
             match self {
                 Decoder::Done => return Ok(()),
+                Decoder::Raw => {
+                    out.extend_from_slice(&input.split());
+                    return Ok(());
+                }
                 Decoder::Length(left) => {
                     *left -= take(input, *left, out);
                     if *left > 0 {

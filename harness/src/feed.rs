@@ -1,10 +1,19 @@
-//! One open streaming response (stream, SSE, iframe), read event by event.
+//! One open streaming response (stream, SSE, iframe, WebSocket), read event by event.
 
 use std::collections::VecDeque;
+
+use tokio::io::AsyncWriteExt;
 
 use crate::body::Decoder;
 use crate::http::{Connection, Head, HttpError, find};
 use crate::message::Message;
+
+/// What opens a WebSocket.
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A client's empty pong, with a mask of zeroes.
+const PONG: &[u8] = &[0x8a, 0x80, 0, 0, 0, 0];
 
 /// What an iframe's line begins with.
 const SCRIPT: &[u8] = b"<script>parent.icomet_cb(";
@@ -22,16 +31,19 @@ pub enum Transport {
     Sse,
     /// `iframe`
     Iframe,
+    /// `ws`
+    WebSocket,
 }
 
 impl Transport {
     /// All of them, to deal out in turn.
-    pub const ALL: [Transport; 5] = [
+    pub const ALL: [Transport; 6] = [
         Transport::LongPoll,
         Transport::Jsonp,
         Transport::Stream,
         Transport::Sse,
         Transport::Iframe,
+        Transport::WebSocket,
     ];
 
     /// The transport of the `index`th of many subscribers.
@@ -51,6 +63,7 @@ impl Transport {
             Transport::Stream => "stream",
             Transport::Sse => "sse",
             Transport::Iframe => "iframe",
+            Transport::WebSocket => "ws",
         }
     }
 
@@ -66,6 +79,7 @@ impl Transport {
             Transport::Jsonp => "text/javascript; charset=utf-8",
             Transport::Sse => "text/event-stream; charset=utf-8",
             Transport::Iframe => "text/html; charset=utf-8",
+            Transport::WebSocket => "",
         }
     }
 }
@@ -90,6 +104,10 @@ pub struct Parser {
     id: Option<String>,
     data: Option<String>,
     started: bool,
+    /// Pings of a WebSocket that are not answered yet.
+    pings: usize,
+    /// A WebSocket's close frame has come.
+    is_closed: bool,
 }
 
 impl Parser {
@@ -101,11 +119,16 @@ impl Parser {
             id: None,
             data: None,
             started: false,
+            pings: 0,
+            is_closed: false,
         }
     }
 
     /// Takes all whole lines out of the text.
     pub fn parse(&mut self, events: &mut VecDeque<Event>) -> Result<(), String> {
+        if self.transport == Transport::WebSocket {
+            return self.frames(events);
+        }
         let text = std::mem::take(&mut self.text);
         let mut start = 0;
         while let Some(length) = find(&text[start..], b"\n") {
@@ -117,6 +140,37 @@ impl Parser {
         Ok(())
     }
 
+    /// Takes all whole frames of a WebSocket out of the text.
+    fn frames(&mut self, events: &mut VecDeque<Event>) -> Result<(), String> {
+        while let [first, length, rest @ ..] = &self.text[..] {
+            let (start, length) = match (length, rest) {
+                (126, [a, b, ..]) => (4, usize::from(u16::from_be_bytes([*a, *b]))),
+                (127, [a, b, c, d, e, f, g, h, ..]) => {
+                    let length = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+                    (10, usize::try_from(length).map_err(|e| e.to_string())?)
+                }
+                (126 | 127, _) => return Ok(()),
+                (length, _) => (2, usize::from(*length)),
+            };
+            let first = *first;
+            let Some(payload) = self.text.get(start..start + length) else {
+                return Ok(());
+            };
+            match first {
+                0x81 => events.push_back(Event::Message(Message::parse(payload)?)),
+                0x89 => self.pings += 1,
+                // The channel was closed, the server stops, or a reload.
+                0x88 if matches!(payload, [3, 0xe8 | 0xe9 | 0xf4, ..]) => {
+                    self.is_closed = true;
+                    events.push_back(Event::End);
+                }
+                _ => return Err(format!("frame {first:x} {payload:?}")),
+            }
+            self.text.drain(..start + length);
+        }
+        Ok(())
+    }
+
     fn line(&mut self, line: &[u8], events: &mut VecDeque<Event>) -> Result<(), String> {
         match self.transport {
             Transport::LongPoll | Transport::Jsonp | Transport::Stream => {
@@ -125,6 +179,7 @@ impl Parser {
             }
             Transport::Iframe => self.script(line, events),
             Transport::Sse => self.field(line, events),
+            Transport::WebSocket => Err("a WebSocket has no lines".into()),
         }
     }
 
@@ -215,10 +270,17 @@ impl Feed {
         target: &str,
         headers: &str,
     ) -> Result<Self, HttpError> {
-        connection.get(target, headers).await?;
+        let headers = match transport {
+            Transport::WebSocket => format!("{headers}{UPGRADE}"),
+            _ => headers.to_owned(),
+        };
+        connection.get(target, &headers).await?;
         let head = connection.head().await?;
         check_head(&head, transport)?;
-        let decoder = Decoder::new(&head)?;
+        let decoder = match transport {
+            Transport::WebSocket => Decoder::Raw,
+            _ => Decoder::new(&head)?,
+        };
         Ok(Self {
             connection,
             worker: head.worker(),
@@ -262,6 +324,12 @@ impl Feed {
             self.parser
                 .parse(&mut self.events)
                 .map_err(HttpError::Malformed)?;
+            for _ in 0..std::mem::take(&mut self.parser.pings) {
+                self.connection.socket().write_all(PONG).await?;
+            }
+            if self.events.is_empty() && self.parser.is_closed {
+                return Ok(Event::End);
+            }
             if self.events.is_empty() && !self.decoder.is_done() {
                 self.connection.fill().await?;
             }
@@ -272,7 +340,11 @@ impl Feed {
 /// Refuses an answer that is not the transport's.
 pub fn check_head(head: &Head, transport: Transport) -> Result<(), HttpError> {
     let kind = head.header("content-type").unwrap_or("");
-    if head.status == 200 && kind == transport.content_type() {
+    let status = match transport {
+        Transport::WebSocket => 101,
+        _ => 200,
+    };
+    if head.status == status && kind == transport.content_type() {
         Ok(())
     } else if head.status == 507 {
         Err(HttpError::Refused(head.status))

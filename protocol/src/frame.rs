@@ -11,7 +11,7 @@ pub use answer::{
 };
 pub use chunked::{LAST_CHUNK, chunk};
 pub use poll::PollBatch;
-pub use stream::{iframe_head, sse_retry, stream_frame};
+pub use stream::{iframe_head, socket_text, sse_retry, stream_frame};
 
 /// How messages reach a subscriber.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
@@ -24,6 +24,43 @@ pub enum Transport {
     Sse,
     /// `iframe`: an HTML page without end, one script a line.
     Iframe,
+    /// `ws`: a WebSocket, one text message each.
+    WebSocket(Socket),
+}
+
+/// What was agreed on with the client of a WebSocket.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]
+pub enum Socket {
+    /// Nothing.
+    Plain,
+    /// Messages are compressed.
+    Deflate,
+    /// A test of the protocol itself: what the client sends comes back.
+    Echo,
+    /// The same, with compression.
+    EchoDeflate,
+}
+
+impl Socket {
+    /// Whether messages are compressed.
+    pub fn deflates(self) -> bool {
+        matches!(self, Socket::Deflate | Socket::EchoDeflate)
+    }
+
+    /// Whether messages come back.
+    pub fn echoes(self) -> bool {
+        matches!(self, Socket::Echo | Socket::EchoDeflate)
+    }
+
+    /// The same with compression or without.
+    pub fn deflating(self, deflates: bool) -> Socket {
+        match (self.echoes(), deflates) {
+            (false, false) => Socket::Plain,
+            (false, true) => Socket::Deflate,
+            (true, false) => Socket::Echo,
+            (true, true) => Socket::EchoDeflate,
+        }
+    }
 }
 
 impl Transport {
@@ -34,6 +71,8 @@ impl Transport {
             Self::LongPoll | Self::Stream => "application/json; charset=utf-8",
             Self::Sse => "text/event-stream; charset=utf-8",
             Self::Iframe => "text/html; charset=utf-8",
+            // The answer has no body.
+            Self::WebSocket(_) => "",
         }
     }
 }

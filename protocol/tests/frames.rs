@@ -1,6 +1,6 @@
 //! The exact bytes of every frame and answer.
 
-use icomet_protocol::frame::{self, Sign};
+use icomet_protocol::frame::{self, Sign, Socket};
 use icomet_protocol::{Callback, Kind, Message, PollBatch, Transport};
 
 const EPOCH: u64 = 0xab;
@@ -364,4 +364,43 @@ fn names_are_escaped_where_they_are_echoed() {
         written(|out| frame::info_channel(name, 0, out)),
         "{\"cname\": \"\\u003cb>\\\"&'\", \"subscribers\": 0}\n"
     );
+}
+
+#[test]
+fn a_websockets_frames() {
+    let plain = Transport::WebSocket(Socket::Plain);
+    let data = message(Kind::Data, 1, "hi");
+    let json = r#"{"type":"data","cname":"abc","seq":1,"content":"hi"}"#;
+    assert_eq!(
+        stream_bytes(plain, &data),
+        [b"\x81\x34", json.as_bytes()].concat()
+    );
+    // A short message is the same where compression was agreed on.
+    assert_eq!(
+        stream_bytes(Transport::WebSocket(Socket::Deflate), &data),
+        stream_bytes(plain, &data)
+    );
+    let broadcast = stream_bytes(plain, &message(Kind::Broadcast, 2, "x"));
+    let next_seq = stream_bytes(plain, &message(Kind::NextSeq, 3, ""));
+    assert!(broadcast.ends_with(&next_seq));
+    let close = stream_bytes(plain, &message(Kind::Close, 5, ""));
+    assert!(close.ends_with(b"\x88\x10\x03\xe8channel closed"));
+    for (status, code) in [(401, 1008_u16), (429, 1013)] {
+        let refused = stream_bytes(plain, &message(Kind::Status(status), 0, "no"));
+        let end = [b"\x88\x04", &code.to_be_bytes()[..], b"no"].concat();
+        assert!(refused.ends_with(&end), "{status}");
+    }
+    let long = "long ".repeat(100);
+    let compressed = stream_bytes(
+        Transport::WebSocket(Socket::Deflate),
+        &message(Kind::Data, 1, &long),
+    );
+    assert_eq!(compressed[0], 0xc1);
+    assert!(compressed.len() < 150);
+}
+
+fn stream_bytes(transport: Transport, message: &Message<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    frame::stream_frame(transport, EPOCH, message, &mut out);
+    out
 }

@@ -4,6 +4,7 @@ use core::cell::Cell;
 use std::path::PathBuf;
 
 use icomet_engine::{Limits, OnFull, Zone};
+use icomet_websocket::origin::AllowedOrigins;
 
 /// The hub that exists without an `icomet_hub` of that name.
 pub const DEFAULT_HUB: &str = "main";
@@ -43,6 +44,10 @@ pub struct Hub {
     pub max_batch: u32,
     /// Idle time of a subscriber before a noop, in milliseconds.
     pub polling_timeout: u64,
+    /// Whose pages may open a WebSocket.
+    pub allowed_origins: AllowedOrigins,
+    /// Longest message of a WebSocket's client, in bytes.
+    pub ws_max_message_size: usize,
     /// Where its channels are kept while nginx is away.
     pub state_file: Option<PathBuf>,
     /// Set by the master when it has mapped the zone, before it forks.
@@ -72,6 +77,8 @@ impl Hub {
             max_idempotency_ids: 100_000,
             max_batch: 1000,
             polling_timeout: 30_000,
+            allowed_origins: AllowedOrigins::SameHost,
+            ws_max_message_size: 64 << 10,
             state_file: None,
             zone: Cell::new(None),
             zone_is_new: Cell::new(false),

@@ -6,6 +6,7 @@ use core::ptr;
 use std::rc::Rc;
 
 use icomet_engine::{OnFull, Zone};
+use icomet_websocket::origin::{AllowedOrigins, is_origin};
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
 use super::hub::{Auth, Hub};
@@ -15,7 +16,7 @@ use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 14] = [
+const PARAMETERS: [&str; 16] = [
     "zone",
     "auth",
     "max_channels",
@@ -28,6 +29,8 @@ const PARAMETERS: [&str; 14] = [
     "max_batch",
     "idempotency_window",
     "max_idempotency_ids",
+    "ws_max_message_size",
+    "allowed_origins",
     "on_full",
     "state_file",
 ];
@@ -142,7 +145,18 @@ impl Block {
                 PARAMETERS.join(", ")
             ));
         };
-        let [_, value] = arguments else {
+        let value = match arguments {
+            // The one that takes several.
+            [_, value, ..] if name == "allowed_origins" => value,
+            [_, value] => value,
+            _ => &[][..],
+        };
+        if name == "allowed_origins" && arguments.len() < 2 {
+            return Err(format!(
+                "\"{name}\" takes at least one value, none is given"
+            ));
+        }
+        if arguments.len() < 2 || (arguments.len() > 2 && name != "allowed_origins") {
             return Err(format!(
                 "\"{name}\" takes one value, {} are given",
                 arguments.len().saturating_sub(1)
@@ -182,6 +196,11 @@ impl Block {
             "max_idempotency_ids" => {
                 hub.max_idempotency_ids = small(number(name, value, 1, 100_000_000)?);
             }
+            "ws_max_message_size" => {
+                let size = size(name, value, 1, 256 << 20)?;
+                hub.ws_max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
+            }
+            "allowed_origins" => hub.allowed_origins = origins(arguments)?,
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
                 let choices = [("refuse", OnFull::Refuse), ("evict", OnFull::Evict)];
@@ -212,6 +231,26 @@ impl Hub {
         // One ngx_slab_page_t (24 bytes) a 4 KiB page, and the pool's header.
         self.zone_size + (self.zone_size >> SLAB_OVERHEAD_SHIFT) + (64 << 10)
     }
+}
+
+/// `*`, or origins as a browser writes them.
+fn origins(arguments: &[&[u8]]) -> Result<AllowedOrigins, String> {
+    let given = arguments.get(1..).unwrap_or_default();
+    if given == [b"*"] {
+        return Ok(AllowedOrigins::Any);
+    }
+    let listed = given.iter().map(|origin| {
+        let text = String::from_utf8_lossy(origin);
+        if is_origin(&text) {
+            Ok(text.into_owned())
+        } else {
+            Err(format!(
+                "invalid origin \"{text}\" in \"allowed_origins\": give origins as browsers send them, \
+                 as in \"https://example.com\", or \"*\" alone"
+            ))
+        }
+    });
+    listed.collect::<Result<_, _>>().map(AllowedOrigins::Listed)
 }
 
 fn number(name: &str, value: &[u8], min: u64, max: u64) -> Result<u64, String> {

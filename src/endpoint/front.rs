@@ -6,9 +6,10 @@ use icomet_protocol::frame::{self, Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
 use icomet_protocol::params::Params;
 use icomet_protocol::resume;
+use icomet_websocket::handshake::Acceptance;
 use nginx_sys::ngx_int_t;
 
-use super::{Endpoint, input, is_one_of, method_not_allowed};
+use super::{Endpoint, input, is_one_of, method_not_allowed, upgrade};
 use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
@@ -19,10 +20,16 @@ use crate::worker::delivery::{farewell, retry};
 use crate::worker::frames::single;
 use crate::worker::parking;
 use crate::worker::subscribe::{Ask, Outcome};
-use crate::worker::with;
+use crate::worker::{websocket, with};
+
+/// The channel of all who test the WebSocket protocol; nothing is published to it.
+const ECHO_CHANNEL: &str = "ws_echo";
 
 /// Serves a front-side endpoint.
 pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int_t {
+    if let Some(Transport::WebSocket(socket)) = endpoint.transport() {
+        return upgrade::serve(request, context, socket.echoes());
+    }
     if !is_one_of(request, &[Method::Get, Method::Head, Method::Options]) {
         return method_not_allowed(request, context, "GET, HEAD, OPTIONS");
     }
@@ -34,7 +41,7 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
         return preflight(request, context);
     }
     let answered = match endpoint.transport() {
-        Some(transport) => subscribe(request, context, transport),
+        Some(transport) => subscribe(request, context, transport, None),
         None => ping(&request, context),
     };
     answered.unwrap_or_else(|answer| answer.uncached().send(request, context))
@@ -66,19 +73,31 @@ fn ping(request: &Request, context: &Context) -> Result<ngx_int_t, Answer> {
         .send(*request, context))
 }
 
-fn subscribe(
+/// Subscribes; a WebSocket is opened by what was agreed on.
+pub fn subscribe(
     request: Request,
     context: &Context,
     transport: Transport,
+    acceptance: Option<&Acceptance>,
 ) -> Result<ngx_int_t, Answer> {
     let params = Params::new(request.query(), None);
     let poll = transport == Transport::LongPoll;
-    let name = input::channel_name(&request, context, &params)?;
+    let echoes = matches!(transport, Transport::WebSocket(socket) if socket.echoes());
+    let name = if echoes {
+        context.set_channel(&request, ECHO_CHANNEL);
+        ECHO_CHANNEL.into()
+    } else {
+        input::channel_name(&request, context, &params)?
+    };
     let (mut seq, mut epoch) = (
         params.seq().map_err(input::bad)?,
         params.epoch().map_err(input::bad)?,
     );
-    let noop = params.noop().map_err(input::bad)?;
+    let noop = match transport {
+        // It has pings instead.
+        Transport::WebSocket(_) => 0,
+        _ => params.noop().map_err(input::bad)?,
+    };
     let wait = params.wait().map_err(input::bad)?.map(u64::from);
     let callback = params.callback().map_err(input::bad)?.filter(|_| poll);
     let token = params.token().unwrap_or_default();
@@ -87,7 +106,7 @@ fn subscribe(
         Transport::LongPoll => request
             .header("if-none-match")
             .and_then(resume::parse_if_none_match),
-        Transport::Stream | Transport::Iframe => None,
+        Transport::Stream | Transport::Iframe | Transport::WebSocket(_) => None,
     };
     if let Some((known, last)) = resumed {
         (seq, epoch) = (last.saturating_add(1), Some(known));
@@ -112,7 +131,7 @@ fn subscribe(
             callback.as_ref(),
         );
         let body = if poll { noop } else { farewell(transport) };
-        return Ok(whole(request, context, transport, jsonp, &body));
+        return Ok(whole(request, context, transport, acceptance, jsonp, &body));
     }
     let address = address::of_request(&request).map(Into::into);
     let outcome = with(|worker| {
@@ -141,7 +160,8 @@ fn subscribe(
         }
         Outcome::Held(index, next, begin) => {
             context.seq.set(Some(next));
-            return Ok(hold(request, context, transport, index, begin));
+            let begin = if echoes { Frame::default() } else { begin };
+            return Ok(hold(request, context, transport, acceptance, index, begin));
         }
         Outcome::Refused(SubscribeError::WrongToken) => (401, b"Token error"),
         Outcome::Refused(SubscribeError::TooManyChannels) => (429, b"Too many channels"),
@@ -164,7 +184,7 @@ fn subscribe(
         &message(Kind::Status(kind), 0, content),
         callback.as_ref(),
     ));
-    Ok(whole(request, context, transport, jsonp, &body))
+    Ok(whole(request, context, transport, acceptance, jsonp, &body))
 }
 
 /// The answer to anything that found no memory in the zone.
@@ -178,9 +198,17 @@ fn whole(
     request: Request,
     context: &Context,
     transport: Transport,
+    acceptance: Option<&Acceptance>,
     jsonp: bool,
     body: &[u8],
 ) -> ngx_int_t {
+    if let Some(acceptance) = acceptance {
+        let rc = upgrade::send_opening(request, acceptance);
+        if rc == code::ERROR || rc > code::OK {
+            return rc;
+        }
+        return context.output.send_last(request, Frame::new(body.to_vec()));
+    }
     let head = if transport == Transport::Iframe {
         iframe_head()
     } else {
@@ -208,6 +236,7 @@ fn hold(
     request: Request,
     context: &Context,
     transport: Transport,
+    acceptance: Option<&Acceptance>,
     index: u32,
     begin: Frame,
 ) -> ngx_int_t {
@@ -218,7 +247,11 @@ fn hold(
         with(|worker| worker.park_later(index));
         return code::DONE;
     }
-    let rc = send_stream_head(request, transport, false);
+    let early = acceptance.map(|_| request.take_input());
+    let rc = match acceptance {
+        Some(acceptance) => upgrade::send_opening(request, acceptance),
+        None => send_stream_head(request, transport, false),
+    };
     if rc == code::ERROR || rc > code::OK || request.is_header_only() {
         context.close();
         return rc;
@@ -231,6 +264,7 @@ fn hold(
         return code::ERROR;
     }
     request.hold(true);
+    websocket::begin_with(index, early.unwrap_or_default());
     if sent == Sent::Whole {
         with(|worker| {
             worker.begun(index);

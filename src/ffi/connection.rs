@@ -13,7 +13,7 @@ use super::conf::{Conf, bytes};
 use super::guard::guarded;
 use super::request::{Request, code};
 use super::shim::{self, icomet_kept_t};
-use crate::worker::parking;
+use crate::worker::{parking, websocket};
 
 /// nginx's NGX_HTTP_VERSION_10 and NGX_HTTP_VERSION_11 (ngx_http_request.h).
 const HTTP_10: ngx_uint_t = 1000;
@@ -89,6 +89,8 @@ pub struct Kept<'a> {
     pub head_sent: bool,
     /// The answer is in chunks (RFC 9112, section 7.1).
     pub chunked: bool,
+    /// It was answered by 101: the connection speaks another protocol.
+    pub upgraded: bool,
     /// `$request`
     pub request_line: &'a [u8],
     /// `$request_uri`
@@ -106,6 +108,55 @@ pub enum Taken {
     Bytes(usize),
     /// The connection is broken.
     Broken,
+}
+
+/// What a client has sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing for now; the read event tells when there is something.
+    Nothing,
+    /// It has gone.
+    Gone,
+    /// The worker begins to exit.
+    Exiting,
+}
+
+/// # Safety
+///
+/// The connection is live, and nginx has no other reader on it.
+unsafe fn receive(connection: *mut ngx_connection_t, buffer: &mut [u8]) -> Received {
+    let mut received = 0;
+    // SAFETY: see the function; nginx writes no more than the buffer's length.
+    let seen = unsafe {
+        shim::icomet_connection_receive(
+            connection,
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            &raw mut received,
+        )
+    };
+    match seen as u32 {
+        shim::ICOMET_READ_DATA => Received::Bytes(received),
+        shim::ICOMET_READ_GONE => Received::Gone,
+        shim::ICOMET_READ_EXITING => Received::Exiting,
+        _ => Received::Nothing,
+    }
+}
+
+impl Request {
+    /// Takes what the client has sent behind the head of a held request whose connection was upgraded.
+    pub fn receive(self, buffer: &mut [u8]) -> Received {
+        // SAFETY: the request is live, and so is its connection.
+        unsafe { receive((*self.as_ptr()).connection, buffer) }
+    }
+
+    /// As [`Connection::read_soon`].
+    pub fn read_soon(self) {
+        // SAFETY: as above.
+        unsafe { shim::icomet_connection_read_soon((*self.as_ptr()).connection) }
+    }
 }
 
 /// Whether the request can be given back; it is a held one, and its handler has returned.
@@ -141,6 +192,7 @@ pub fn describe(request: &Request) -> Option<Kept<'_>> {
             keepalive: kept.keepalive != 0,
             head_sent: kept.head_sent != 0,
             chunked: kept.chunked != 0,
+            upgraded: kept.upgraded != 0,
             request_line: bytes(kept.request_line),
             unparsed_uri: bytes(kept.unparsed_uri),
             uri: bytes(kept.uri),
@@ -215,6 +267,7 @@ impl Connection {
             keepalive: kept.keepalive.into(),
             head_sent: kept.head_sent.into(),
             chunked: kept.chunked.into(),
+            upgraded: kept.upgraded.into(),
             request_line: view(kept.request_line),
             unparsed_uri: view(kept.unparsed_uri),
             uri: view(kept.uri),
@@ -256,6 +309,18 @@ impl Connection {
             }
         }
         Taken::Bytes(sent)
+    }
+
+    /// Takes what the client has sent; nothing at all into an empty buffer, see [`Received`].
+    pub fn receive(self, buffer: &mut [u8]) -> Received {
+        // SAFETY: the connection is live.
+        unsafe { receive(self.0.as_ptr(), buffer) }
+    }
+
+    /// Has it looked in the next turn of the loop whether its client has sent something.
+    pub fn read_soon(self) {
+        // SAFETY: the connection is live.
+        unsafe { shim::icomet_connection_read_soon(self.0.as_ptr()) }
     }
 
     /// Waits until the client takes more, but no longer than send_timeout. `Err`: it is broken.
@@ -352,6 +417,9 @@ pub(super) unsafe extern "C" fn icomet_on_parked_read(event: *mut ngx_event_t) {
             return;
         };
         let index = connection.subscriber();
+        if websocket::is_one(index) {
+            return websocket::readable(index);
+        }
         // What a client sends while a long poll waits is its next request.
         let keep = parking::is_long_poll(index);
         // SAFETY: the connection is live.
@@ -373,6 +441,13 @@ pub(super) unsafe extern "C" fn icomet_on_parked_read(event: *mut ngx_event_t) {
 /// nginx calls it with a live request that [`Request::hold`] was called on.
 pub unsafe extern "C" fn icomet_on_held_read(r: *mut ngx_http_request_t) {
     guarded("read event", (), || {
+        // SAFETY: the request is live.
+        let socket = unsafe { Request::from_raw(r) }
+            .and_then(|request| Some(request.context()?.owner.get()))
+            .and_then(websocket::of_owner);
+        if let Some(index) = socket {
+            return websocket::readable(index);
+        }
         // SAFETY: the request is live, and so is its connection.
         let (request, seen) = unsafe {
             if shim::icomet_request_is_stream(r) != 0 {

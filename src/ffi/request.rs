@@ -35,6 +35,9 @@ pub mod code {
     pub const INTERNAL_ERROR: ngx_int_t = 500;
 }
 
+/// nginx's NGX_HTTP_VERSION_11 (ngx_http_request.h).
+pub const HTTP_11: usize = 1001;
+
 /// The methods that some endpoint takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -113,8 +116,55 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         // SAFETY: the shim walks the live request's headers; the value lives in its pool.
         unsafe {
-            let value = shim::icomet_request_header(self.as_ptr(), name.as_ptr(), name.len());
+            let value = self.header_at(name, 0);
             (!value.is_null()).then(|| bytes(*value))
+        }
+    }
+
+    /// The values of all header fields of that name, joined by commas; `None` if there is none.
+    pub fn header_list(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut list = Cow::Borrowed(self.header(name)?);
+        for skip in 1.. {
+            // SAFETY: as in header.
+            let more = unsafe {
+                self.header_at(name, skip)
+                    .as_ref()
+                    .map(|value| bytes(*value))
+            };
+            let Some(more) = more else { break };
+            let list = list.to_mut();
+            list.extend_from_slice(b", ");
+            list.extend_from_slice(more);
+        }
+        Some(list)
+    }
+
+    /// Where the value of a header field stands, of the first of that name or of a later one.
+    fn header_at(&self, name: &str, skip: usize) -> *mut ngx_str_t {
+        // SAFETY: the request is live, and the name is only read.
+        unsafe { shim::icomet_request_header(self.as_ptr(), name.as_ptr(), name.len(), skip) }
+    }
+
+    /// The version of HTTP, as nginx numbers it: 1001 is 1.1.
+    pub fn http_version(&self) -> usize {
+        // SAFETY: the request is live; `http_version` is no bitfield.
+        unsafe { (*self.as_ptr()).http_version }
+    }
+
+    /// Its answer is a 101: what follows on the connection is not HTTP. Called before
+    /// its head is sent.
+    pub fn upgrade(self) {
+        // SAFETY: the request is live.
+        unsafe { shim::icomet_request_upgrade(self.as_ptr()) }
+    }
+
+    /// What the client has sent behind the head of the request already; it is told once.
+    pub fn take_input(self) -> Vec<u8> {
+        let mut input = ngx_str_t::empty();
+        // SAFETY: the request is live, and so is its buffer.
+        unsafe {
+            shim::icomet_request_take_input(self.as_ptr(), &raw mut input);
+            bytes(input).to_vec()
         }
     }
 

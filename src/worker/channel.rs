@@ -18,7 +18,7 @@ pub struct LocalChannel {
     /// How many subscribers it has here.
     pub count: u32,
     /// How many of them are not busy, by transport.
-    pub by_transport: [u32; 4],
+    pub by_transport: [u32; PLACES],
     /// The seq that the next fan-out begins with: whoever is not busy has all before it.
     pub next: u64,
     /// The subscriber that the fan-out on its way serves next, or NONE.
@@ -31,6 +31,9 @@ pub struct LocalChannel {
     last: u32,
 }
 
+/// Ways in which messages are framed.
+pub const PLACES: usize = 6;
+
 /// Place of a transport in a table by transport.
 pub fn place(transport: Transport) -> usize {
     match transport {
@@ -38,6 +41,7 @@ pub fn place(transport: Transport) -> usize {
         Transport::Stream => 1,
         Transport::Sse => 2,
         Transport::Iframe => 3,
+        Transport::WebSocket(socket) => 4 + usize::from(socket.deflates()),
     }
 }
 
@@ -48,7 +52,7 @@ impl LocalChannel {
             reference,
             name: name.into(),
             count: 0,
-            by_transport: [0; 4],
+            by_transport: [0; PLACES],
             next,
             sweep: NONE,
             sweeping: false,

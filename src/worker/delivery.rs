@@ -15,7 +15,7 @@ use super::frames::{self, Batch};
 use super::leaving::{Leaving, Parked};
 use super::subscriber::Subscriber;
 use super::wheel::{Wheel, tick};
-use super::{Worker, with};
+use super::{Worker, websocket, with};
 use crate::answer::Answer;
 use crate::ffi::event;
 use crate::ffi::output::{Frame, Sent};
@@ -46,6 +46,8 @@ pub fn drained(index: u32) {
     // Its request could not be given back while it was sending.
     with(|worker| worker.park_later(index));
     catch_up(index);
+    // What its client sends was left where it is.
+    websocket::read_on(index);
 }
 
 /// Sends a subscriber what it has not had, as far as it takes it.
@@ -104,7 +106,7 @@ pub fn callback_of<'a>(
     index: u32,
     subscriber: &Subscriber,
 ) -> Option<Callback<'a>> {
-    if !subscriber.has_callback {
+    if !subscriber.has_more || subscriber.transport != Transport::LongPoll {
         return None;
     }
     let name = callbacks.get(&index)?;
@@ -134,8 +136,9 @@ impl Worker {
         let subscriber = self.subscribers.get(index)?;
         let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
         let (sink, seq) = (subscriber.sink, Some(subscriber.cursor));
-        if subscriber.has_callback {
+        if subscriber.has_more {
             self.callbacks.remove(&index);
+            self.inputs.remove(&index);
         }
         let attached = self.hubs.get_mut(hub)?;
         let local = attached.channels.get_mut(channel)?;
@@ -172,7 +175,7 @@ impl Worker {
     }
 
     /// Whether an earlier piece is still under way to a subscriber.
-    fn is_sending(&self, index: u32, subscriber: &Subscriber) -> bool {
+    pub fn is_sending(&self, index: u32, subscriber: &Subscriber) -> bool {
         match subscriber.sink {
             Sink::Held(held) => held.is_busy(),
             Sink::Parked(..) => subscriber.busy && self.rests.contains_key(&index),
@@ -275,6 +278,9 @@ impl Worker {
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
         let channel = attached.channels.get(subscriber.channel)?;
         let (epoch, transport) = (attached.zone.epoch(), subscriber.transport);
+        if subscriber.socket().is_some() {
+            return Some(self.ping(index));
+        }
         let message = Message {
             kind: Kind::Noop,
             channel: &channel.name,
@@ -342,6 +348,9 @@ pub fn farewell(transport: Transport) -> Vec<u8> {
     if transport == Transport::Sse {
         // 500 to 3000 ms, so that a worker's clients do not all come back at once.
         sse_retry(500 + random(2500), &mut frame);
+    }
+    if matches!(transport, Transport::WebSocket(_)) {
+        websocket::farewell(&mut frame);
     }
     frame
 }

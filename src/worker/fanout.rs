@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use icomet_engine::Lost;
-use icomet_protocol::frame::Transport;
+use icomet_protocol::frame::{Socket, Transport};
 use icomet_tables::NONE;
 
 use crate::answer::Answer;
 
 use super::ahead::Ahead;
-use super::channel::place;
+use super::channel::{PLACES, place};
 use super::delivery::{self, Step, poll_answer};
 use super::frames::{self, Batch, Joined};
 use super::{Worker, with};
@@ -32,6 +32,15 @@ const SLICE: u32 = 256;
 /// Channels whose fan-out is on its way at one time, at most.
 const JOBS: usize = 64;
 
+/// All transports but long polls, as their frames differ.
+const ENDLESS: [Transport; 5] = [
+    Transport::Stream,
+    Transport::Sse,
+    Transport::Iframe,
+    Transport::WebSocket(Socket::Plain),
+    Transport::WebSocket(Socket::Deflate),
+];
+
 /// A fan-out of one channel's new messages to its subscribers here.
 pub struct Job {
     channel: u32,
@@ -45,7 +54,7 @@ pub struct Job {
     next: u64,
     /// The channel was closed: each subscriber is ended by itself.
     closes: bool,
-    streams: [Option<Joined>; 4],
+    streams: [Option<Joined>; PLACES],
     poll: Option<Rc<Answer>>,
     served: u32,
     ahead: Ahead,
@@ -200,8 +209,8 @@ impl Worker {
             return Turn::Worked;
         }
         let wanted = |transport: Transport| local.by_transport[place(transport)] > 0;
-        let mut streams = [const { None }; 4];
-        for transport in [Transport::Stream, Transport::Sse, Transport::Iframe] {
+        let mut streams = [const { None }; PLACES];
+        for transport in ENDLESS {
             if wanted(transport) {
                 let joined = batch.stream(&reading, transport, epoch, &local.name);
                 streams[place(transport)] = Some(joined);
@@ -284,7 +293,7 @@ impl Job {
             let Some(answer) = &self.poll else {
                 return Turn::CatchUp(index);
             };
-            if subscriber.cursor != self.from || subscriber.has_callback {
+            if subscriber.cursor != self.from || subscriber.has_more {
                 return Turn::CatchUp(index);
             }
             subscriber.cursor = self.next;

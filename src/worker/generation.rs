@@ -150,6 +150,14 @@ pub fn newest() -> u32 {
         .map_or(0, |known| known.shared.current.load(Ordering::Acquire))
 }
 
+/// Whether there is a newer generation than this process's own: it ends because of a reload.
+pub fn is_superseded() -> bool {
+    let generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    generations
+        .as_ref()
+        .is_some_and(|known| known.shared.current.load(Ordering::Acquire) > known.begun)
+}
+
 /// Notes for newer workers where nginx's handler of requests is.
 pub fn note_request_handler(address: usize) {
     let generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);

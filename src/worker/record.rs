@@ -23,6 +23,8 @@ const HTTP_10: u8 = 1;
 const KEEPALIVE: u8 = 2;
 const HEAD_SENT: u8 = 4;
 const CHUNKED: u8 = 8;
+/// It was answered by 101.
+const UPGRADED: u8 = 32;
 /// The target alone tells request line, `$uri` and `$args`.
 const PLAIN: u8 = 16;
 
@@ -70,6 +72,7 @@ impl Records {
             (KEEPALIVE, kept.keepalive),
             (HEAD_SENT, kept.head_sent),
             (CHUNKED, kept.chunked),
+            (UPGRADED, kept.upgraded),
         ] {
             flags |= if set { flag } else { 0 };
         }
@@ -229,6 +232,7 @@ impl Record {
             keepalive: flags & KEEPALIVE != 0,
             head_sent: flags & HEAD_SENT != 0,
             chunked: flags & CHUNKED != 0,
+            upgraded: flags & UPGRADED != 0,
             request_line: &[],
             unparsed_uri: &[],
             uri: &[],

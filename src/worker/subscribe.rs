@@ -157,7 +157,7 @@ impl Worker {
             // An endless answer is busy until its beginning is sent and it has caught up.
             busy: !poll,
             parking: false,
-            has_callback: ask.callback.is_some(),
+            has_more: ask.callback.is_some(),
         };
         self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str))
     }

@@ -1,6 +1,6 @@
 //! A subscriber: a cursor into its channel, and the connection it is held on.
 
-use icomet_protocol::frame::Transport;
+use icomet_protocol::frame::{Socket, Transport};
 
 use super::wheel::{Place, tick};
 use crate::sink::Sink;
@@ -13,7 +13,7 @@ pub struct Subscriber {
     pub sink: Sink,
     /// The next seq it is sent.
     pub cursor: u64,
-    /// Its noop counter.
+    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
     pub noop: u64,
     /// Index of its channel in its hub's table.
     pub channel: u32,
@@ -38,13 +38,28 @@ pub struct Subscriber {
     pub busy: bool,
     /// Its request is to be given back.
     pub parking: bool,
-    /// It is a long poll with a JSONP callback, which stands in the worker's table.
-    pub has_callback: bool,
+    /// More of it stands in a table of the worker's: a long poll's JSONP callback, or what a WebSocket's
+    /// client has sent of something incomplete.
+    pub has_more: bool,
 }
 
 impl Subscriber {
     /// Not in a channel's list.
     pub const UNLINKED: (u32, u32) = (NONE, NONE);
+
+    /// What was agreed on with its client, if it is a WebSocket.
+    pub fn socket(&self) -> Option<Socket> {
+        match self.transport {
+            Transport::WebSocket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Whether another worker can go on with it: on a WebSocket not while something is incomplete.
+    pub fn can_move(&self) -> bool {
+        self.socket()
+            .is_none_or(|socket| !self.has_more && !socket.echoes())
+    }
 
     /// It was sent something, at `now` milliseconds: its idle time starts anew.
     ///

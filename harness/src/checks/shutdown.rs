@@ -59,7 +59,10 @@ async fn polite_end(mut subscriber: Subscriber) -> Result<()> {
     }
     match (&step, subscriber.transport) {
         (Step::Message(message), transport) if transport.is_poll() && message.kind == "noop" => {}
-        (Step::Ended, Transport::Stream | Transport::Sse | Transport::Iframe) => {}
+        (
+            Step::Ended,
+            Transport::Stream | Transport::Sse | Transport::Iframe | Transport::WebSocket,
+        ) => {}
         _ => bail!("{}: {step:?}", subscriber.name()),
     }
     let Some(connection) = subscriber.connection() else {

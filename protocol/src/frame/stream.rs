@@ -1,9 +1,10 @@
 //! The transports without end: stream, SSE and iframe.
 
-use super::{PollBatch, Transport};
+use super::{PollBatch, Socket, Transport};
 use crate::content::Place;
-use crate::message::Message;
+use crate::message::{Kind, Message};
 use crate::{number, resume};
+use icomet_websocket::{CloseCode, frame};
 use std::sync::LazyLock;
 
 /// Appends one message in the framing of `transport`; a broadcast is followed by its `next_seq`.
@@ -20,10 +21,43 @@ pub fn stream_frame(transport: Transport, epoch: u64, message: &Message<'_>, out
             batch.push(message);
             return batch.finish();
         }
+        Transport::WebSocket(socket) => return socket_message(socket, message, out),
     };
     write(epoch, message, out);
     if let Some(next_seq) = message.after_broadcast() {
         write(epoch, &next_seq, out);
+    }
+}
+
+/// A WebSocket's frames; the one that closes it is the last thing after the channel's `close`, or an error.
+fn socket_message(socket: Socket, message: &Message<'_>, out: &mut Vec<u8>) {
+    let mut json = Vec::new();
+    message.write_json(&mut json);
+    socket_text(socket, &json, out);
+    if let Some(next_seq) = message.after_broadcast() {
+        json.clear();
+        next_seq.write_json(&mut json);
+        socket_text(socket, &json, out);
+    }
+    match message.kind {
+        Kind::Close => frame::close(CloseCode::Normal, "channel closed", out),
+        // Another try may go well when others have left.
+        Kind::Status(429) => refuse(CloseCode::TryAgainLater, message, out),
+        Kind::Status(_) => refuse(CloseCode::Policy, message, out),
+        _ => {}
+    }
+}
+
+fn refuse(code: CloseCode, message: &Message<'_>, out: &mut Vec<u8>) {
+    frame::close(code, &String::from_utf8_lossy(message.content), out);
+}
+
+/// Appends a text message, compressed if that was agreed on.
+pub fn socket_text(socket: Socket, text: &[u8], out: &mut Vec<u8>) {
+    if socket.deflates() {
+        frame::text_compressed(text, out);
+    } else {
+        frame::text(text, out);
     }
 }
 

@@ -289,6 +289,7 @@ impl Handover {
     pub fn is_to_move(&self, subscriber: &Subscriber) -> bool {
         self.exodus.is_some()
             && self.can_move()
+            && subscriber.can_move()
             && matches!(subscriber.sink, Sink::Parked(connection, _) if connection.is_plain())
     }
 
@@ -404,7 +405,7 @@ impl Worker {
             callback: self
                 .callbacks
                 .get(&index)
-                .filter(|_| subscriber.has_callback)
+                .filter(|_| subscriber.has_more)
                 .cloned(),
         };
         // One that is overdue gets its noop there.
@@ -496,6 +497,7 @@ fn request_of<'a>(kept: &Kept<'a>) -> Option<Request<'a>> {
             keepalive: kept.keepalive,
             head_sent: kept.head_sent,
             chunked: kept.chunked,
+            upgraded: kept.upgraded,
         },
         line: kept.request_line,
         unparsed_uri: kept.unparsed_uri,

@@ -144,6 +144,7 @@ fn take(passage: &Passage<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
         keepalive: request.flags.keepalive,
         head_sent: request.flags.head_sent,
         chunked: request.flags.chunked,
+        upgraded: request.flags.upgraded,
         request_line: request.line,
         unparsed_uri: request.unparsed_uri,
         uri: request.uri,
@@ -162,6 +163,11 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
         callback,
         ..
     } = &passage.resume;
+    // Whether it compresses is the client's choice, not the location's.
+    let asked = match *transport {
+        Transport::WebSocket(socket) => Transport::WebSocket(socket.deflating(false)),
+        other => other,
+    };
     if callback.is_some_and(|name| Callback::new(name.as_bytes().into()).is_err()) {
         return Err(Refusal::NoPlace);
     }
@@ -171,7 +177,7 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
         location.side() == Some(Side::Front)
             && location.parks()
             && location.hub().is_some_and(|found| found.name == *hub)
-            && endpoint.and_then(|endpoint| endpoint.transport()) == Some(*transport)
+            && endpoint.and_then(|endpoint| endpoint.transport()) == Some(asked)
     };
     let places: Vec<_> = main
         .places()
@@ -302,7 +308,7 @@ impl Worker {
             // It has to catch up.
             busy: true,
             parking: false,
-            has_callback: callback.is_some(),
+            has_more: callback.is_some(),
         };
         let index = self.take_in(subscriber, callback);
         if let Some(address) = connection.address() {

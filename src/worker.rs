@@ -15,6 +15,7 @@ pub mod fanout;
 pub mod frames;
 pub mod generation;
 pub mod handover;
+pub mod hooks;
 pub mod housekeeping;
 pub mod idle;
 pub mod leaving;
@@ -81,6 +82,8 @@ pub struct Worker {
     pub handover: Handover,
     /// How far a graceful exit has come.
     pub drain: Option<shutdown::Drain>,
+    /// Who is told what happens here.
+    pub hooks: Option<hooks::Hooks>,
     /// Whom this turn of the loop has made something for.
     pub wakes: WakeSet,
     /// Runs [`doorbell::icomet_on_wakes`].
@@ -150,7 +153,8 @@ impl Worker {
     }
 
     /// The same for what an operation has put into `wakes`.
-    pub fn ring_gathered(&self) {
+    pub fn ring_gathered(&mut self) {
+        self.tell_changes();
         if !self.wakes.is_empty() {
             self.bell.post_now();
         }

@@ -50,6 +50,14 @@ pub struct Header {
     pub lost_notices: Long,
     /// Messages that subscribers were told to be lost.
     pub lost_messages: Long,
+    /// Channels that came and went while somebody noted it ([`crate::journal`]).
+    pub changes: Long,
+    /// Events that back ends took ([`crate::HookCounts`]).
+    pub hooks_sent: Long,
+    /// POSTs to back ends that failed.
+    pub hooks_failed: Long,
+    /// Events that no back end will get.
+    pub hooks_dropped: Long,
     /// Held by whoever takes a worker off, and by a worker that attaches.
     pub reaping: RobustMutex,
     /// The pages' lock and counts.
@@ -147,7 +155,7 @@ impl Zone {
     pub const MAX_SIZE: usize = 32 << 30;
 
     /// Number of the layout; a zone of another layout is refused, never reinterpreted.
-    pub const LAYOUT_VERSION: u32 = 2;
+    pub const LAYOUT_VERSION: u32 = 3;
 
     /// Makes a zone. `epoch` tells clients that their seqs belong to this zone; `key` keeps hash
     /// collisions from being made on purpose; both are random.

@@ -6,8 +6,10 @@ use core::ptr;
 use std::rc::Rc;
 
 use icomet_engine::{OnFull, Zone};
+use icomet_hooks::Hook;
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
+use super::hook;
 use super::hub::{Auth, Hub};
 use super::main::MainConf;
 use super::state_file;
@@ -15,7 +17,7 @@ use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 11] = [
+const PARAMETERS: [&str; 13] = [
     "zone",
     "auth",
     "max_channels",
@@ -27,6 +29,8 @@ const PARAMETERS: [&str; 11] = [
     "max_message_size",
     "on_full",
     "state_file",
+    "node",
+    "hook",
 ];
 
 /// nginx keeps a slab pool's bookkeeping in front of a zone; this much is added for it.
@@ -139,6 +143,10 @@ impl Block {
                 PARAMETERS.join(", ")
             ));
         };
+        // A hub may have several.
+        if name == "hook" {
+            return self.add_hook(hook::read(cf, &arguments[1..])?);
+        }
         let [_, value] = arguments else {
             return Err(format!(
                 "\"{name}\" takes one value, {} are given",
@@ -174,12 +182,23 @@ impl Block {
                 let size = size(name, value, 1, 256 << 20)?;
                 hub.limits.max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
             }
+            "node" => hub.node = Some(hook::node(value)?),
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
                 let choices = [("refuse", OnFull::Refuse), ("evict", OnFull::Evict)];
                 hub.limits.on_full = choice(name, value, &choices)?;
             }
         }
+        Ok(())
+    }
+
+    fn add_hook(&mut self, hook: Option<Hook>) -> Result<(), String> {
+        let hooks = &mut self.hub.hooks;
+        let Some(hook) = hook else { return Ok(()) };
+        if hooks.iter().any(|other| other.target == hook.target) {
+            return Err(format!("hook {} is duplicate", hook.target));
+        }
+        hooks.push(hook);
         Ok(())
     }
 

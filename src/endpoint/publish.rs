@@ -33,6 +33,9 @@ pub fn publish<'a>(
             let wakes = &mut worker.wakes;
             let published = zone.publish(name.as_bytes(), content, limits, now, wakes);
             worker.ring_gathered();
+            if let Ok(published) = &published {
+                worker.tell_publish(hub, &name, content.len(), published);
+            }
             Some(published)
         });
         let published = published.flatten().ok_or_else(|| no_worker(&name))?;

@@ -131,6 +131,12 @@ impl Worker {
                         .insert(LocalChannel::new(reference, ask.name, next))
                 });
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
+                self.tell_subscriber(
+                    ask.hub,
+                    icomet_hooks::Kind::Subscribe,
+                    ask.name,
+                    ask.transport,
+                );
                 Outcome::Held(index, batch.next, Frame::new(head))
             }
         };

@@ -1,4 +1,5 @@
-# Hooks: what a back end is told. The back end is nginx itself, whose access log keeps the bodies.
+# Hooks: what a back end is told. The back end is nginx itself, whose access log keeps the bodies. Zones of which numbers are
+# compared have a size of their own, so that over a reload they are new.
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
@@ -62,7 +63,7 @@ __DATA__
 --- http_config
     BACK_END
     icomet_hub main {
-        zone 4m; channel_timeout 1s; node test-1;
+        zone 5m; channel_timeout 1s; node test-1;
         hook http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/hook?key=hidden events=online,offline,subscribe,unsubscribe,publish secret=SECRET_FILE;
     }
 --- play
@@ -145,14 +146,15 @@ same(join(' ', map { $_->{type} } @events), 'online offline online', 'by order')
 === TEST 4: a back end that is down: told in the log, the queue is bounded, clients are served
 --- http_config
     BACK_END
-    icomet_hub main { zone 4m; hook http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/down?key=hidden events=publish queue=10 batch=1; }
+    icomet_hub main { zone 6m; hook http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/down?key=hidden events=publish queue=10 batch=1; }
 --- play
+my $before = hooks();
 push_ok('hooks4', $_) for 1 .. 60;
-until_true(sub { hooks()->{failed} >= 1 }, 'a failure is counted');
+until_true(sub { hooks()->{failed} > $before->{failed} }, 'a failure is counted');
 my $hooks = hooks();
-same($hooks->{sent}, 0, 'sent');
-same($hooks->{queued} + $hooks->{dropped}, 60, 'each waits or was left out');
-matches($hooks->{dropped} > 0 ? 'some' : 'none', qr/some/, 'left out');
+same($hooks->{sent}, $before->{sent}, 'sent');
+same($hooks->{queued} + $hooks->{dropped} - $before->{dropped}, 60, 'each waits or was left out');
+matches($hooks->{dropped} > $before->{dropped} ? 'some' : 'none', qr/some/, 'left out');
 --- wait: 2
 --- error_log
 /down cannot be told: it answered 503
@@ -166,11 +168,11 @@ key=hidden
 === TEST 5: a batch that is refused for good is left out
 --- http_config
     BACK_END
-    icomet_hub main { zone 4m; hook http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/never events=publish; }
+    icomet_hub main { zone 7m; hook http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/never events=publish; }
 --- play
+my $before = hooks();
 push_ok('hooks5', 'x');
-until_true(sub { hooks()->{dropped} == 1 }, 'counted');
-same(hooks()->{queued}, 0, 'nothing waits');
+until_true(sub { hooks()->{dropped} > $before->{dropped} && hooks()->{queued} == 0 }, 'counted');
 --- error_log
 refuses 1 events, which are left out: it answered 422
 

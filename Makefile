@@ -82,7 +82,7 @@ lint:
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
 test-engine:
-	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-handover -p icomet-state -p icomet-websocket -p icomet-harness -p icomet-bench --features icomet-engine/fault-injection
+	$(CARGO) test --locked -p icomet-engine -p icomet-protocol -p icomet-tables -p icomet-handover -p icomet-hooks -p icomet-state -p icomet-websocket -p icomet-harness -p icomet-bench --features icomet-engine/fault-injection
 
 .PHONY: fuzz test-fuzz
 fuzz: setup-run

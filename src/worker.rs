@@ -15,12 +15,14 @@ pub mod fanout;
 pub mod frames;
 pub mod generation;
 pub mod handover;
+pub mod hooks;
 pub mod housekeeping;
 pub mod idle;
 pub mod leaving;
 pub mod life;
 pub mod parking;
 pub mod presence;
+pub mod publish;
 pub mod record;
 pub mod shutdown;
 pub mod subscribe;
@@ -87,6 +89,8 @@ pub struct Worker {
     pub publishing: Slab<Waiting>,
     /// How far a graceful exit has come.
     pub drain: Option<shutdown::Drain>,
+    /// Who is told what happens here.
+    pub hooks: Option<hooks::Hooks>,
     /// Whom this turn of the loop has made something for.
     pub wakes: WakeSet,
     /// Runs [`doorbell::icomet_on_wakes`].
@@ -158,7 +162,8 @@ impl Worker {
     }
 
     /// The same for what an operation has put into `wakes`.
-    pub fn ring_gathered(&self) {
+    pub fn ring_gathered(&mut self) {
+        self.tell_changes();
         if !self.wakes.is_empty() {
             self.bell.post_now();
         }

@@ -37,6 +37,7 @@ mod evict;
 pub mod fault;
 mod geometry;
 mod history;
+pub mod journal;
 mod limbo;
 mod limits;
 mod list;
@@ -76,7 +77,7 @@ pub use reading::{Authority, Lost, Reading, Request, Stay, SubscribeError, Subsc
 pub use registry::{Registry, RegistryError, WORKER_SLOTS, WorkerId};
 pub use restore::{Restore, Restored};
 pub use snapshot::{Identity, Snapshot, StoredChannel, StoredContent, StoredMessage};
-pub use stats::{ScanCursor, WorkerStats, ZoneStats};
+pub use stats::{HookCounts, ScanCursor, WorkerStats, ZoneStats};
 pub use verify::VerifyReport;
 pub use wake::WakeSet;
 pub use zone::{Zone, ZoneError};

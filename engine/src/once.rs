@@ -72,6 +72,16 @@ pub struct PublishedOnce {
     pub crowded: bool,
 }
 
+impl From<Published> for PublishedOnce {
+    fn from(published: Published) -> PublishedOnce {
+        PublishedOnce {
+            published,
+            repeated: false,
+            crowded: false,
+        }
+    }
+}
+
 /// An id as it is kept.
 #[derive(Clone, Copy)]
 pub(crate) struct Key {

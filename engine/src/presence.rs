@@ -6,6 +6,7 @@
 
 use crate::cell::Ref;
 use crate::channel::{Channel, ChannelRef, LOG};
+use crate::journal;
 use crate::limits::Limits;
 use crate::message::Kind;
 use crate::reading::SubscribeError;
@@ -18,9 +19,10 @@ use crate::zone::Zone;
 const EVENTS: u32 = 1024;
 
 impl Guard<'_> {
-    /// Appends an event, if somebody listens. Without memory the oldest event goes for it, or the
+    /// Notes an event for this process ([`crate::journal`]), and appends it, if somebody listens. Without memory the oldest event goes for it, or the
     /// event is left out: the lines that are repeated each channel_timeout mend that.
     pub(crate) fn tell(&self, kind: Kind, name: &[u8], wake: &mut WakeSet) {
+        journal::note(self.zone, kind, name);
         let Some(log) = self.shard.log.get().and_then(|log| self.zone.at(log)) else {
             return;
         };

@@ -98,6 +98,7 @@ impl Zone {
         slot.dirty.swap(0);
         slot.resync.set(0);
         slot.subscribers.set(0);
+        slot.hooks_queued.set(0);
         slot.incarnation.set(0);
     }
 }

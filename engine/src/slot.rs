@@ -26,4 +26,6 @@ pub struct WorkerSlot {
     pub subscribers: Word,
     /// Records of channels that got something: the last pushed, as units; 0: none.
     pub dirty: Word,
+    /// Events that wait in it for back ends; the worker alone writes it.
+    pub hooks_queued: Word,
 }

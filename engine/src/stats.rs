@@ -3,6 +3,7 @@
 use crate::channel::CLOSED;
 use crate::geometry::PAGE;
 use crate::reading::Lost;
+use crate::registry::WorkerId;
 use crate::shard::Shard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -32,6 +33,21 @@ pub struct ZoneStats {
     pub lost_notices: u64,
     /// How many messages these were; those of an unknown number are not in it.
     pub lost_messages: u64,
+    /// What became of events for back ends, since then.
+    pub hooks: HookCounts,
+    /// Events that wait for back ends now, in all workers.
+    pub hooks_queued: u64,
+}
+
+/// What became of events for back ends. A worker that is killed takes what waited in it along, uncounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookCounts {
+    /// Events that a back end took.
+    pub sent: u64,
+    /// POSTs that failed; most of them are tried again.
+    pub failed: u64,
+    /// Events that no back end will get.
+    pub dropped: u64,
 }
 
 impl ZoneStats {
@@ -80,6 +96,15 @@ impl Zone {
             refused_subscribers: header.refused_subscribers.get(),
             lost_notices: header.lost_notices.get(),
             lost_messages: header.lost_messages.get(),
+            hooks: HookCounts {
+                sent: header.hooks_sent.get(),
+                failed: header.hooks_failed.get(),
+                dropped: header.hooks_dropped.get(),
+            },
+            hooks_queued: self
+                .slots()
+                .map(|(_, worker)| u64::from(worker.hooks_queued.get()))
+                .sum(),
         }
     }
 
@@ -105,6 +130,24 @@ impl Zone {
         if let Some(Lost { count, .. }) = lost {
             self.header().lost_notices.plus(1);
             self.header().lost_messages.plus(count.unwrap_or_default());
+        }
+    }
+
+    /// Adds to what is told of events for back ends; `queued` wait now in this worker, which is attached.
+    pub fn count_hooks(&self, worker: WorkerId, more: HookCounts, queued: u32) {
+        let header = self.header();
+        for (counter, more) in [
+            (&header.hooks_sent, more.sent),
+            (&header.hooks_failed, more.failed),
+            (&header.hooks_dropped, more.dropped),
+        ] {
+            if more > 0 {
+                counter.plus(more);
+            }
+        }
+        let slot = self.slot(worker.slot);
+        if slot.incarnation.get() == worker.incarnation {
+            slot.hooks_queued.set(queued);
         }
     }
 

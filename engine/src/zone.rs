@@ -50,6 +50,14 @@ pub struct Header {
     pub lost_notices: Long,
     /// Messages that subscribers were told to be lost.
     pub lost_messages: Long,
+    /// Channels that came and went while somebody noted it ([`crate::journal`]).
+    pub changes: Long,
+    /// Events that back ends took ([`crate::HookCounts`]).
+    pub hooks_sent: Long,
+    /// POSTs to back ends that failed.
+    pub hooks_failed: Long,
+    /// Events that no back end will get.
+    pub hooks_dropped: Long,
     /// Held by whoever takes a worker off, and by a worker that attaches.
     pub reaping: RobustMutex,
     /// The pages' lock and counts.

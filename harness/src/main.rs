@@ -3,6 +3,7 @@
 //! Each check starts its own nginx on a free loopback port in a temporary prefix, drives it as
 //! clients and operators do, and looks for what a user would notice.
 
+mod backend;
 mod body;
 mod chaos;
 mod checks;

@@ -4,6 +4,7 @@ use core::cell::Cell;
 use std::path::PathBuf;
 
 use icomet_engine::{Limits, OnFull, Zone};
+use icomet_hooks::Hook;
 use icomet_websocket::origin::AllowedOrigins;
 
 /// The hub that exists without an `icomet_hub` of that name.
@@ -50,6 +51,10 @@ pub struct Hub {
     pub ws_max_message_size: usize,
     /// Where its channels are kept while nginx is away.
     pub state_file: Option<PathBuf>,
+    /// Back ends that are told what happens in it.
+    pub hooks: Vec<Hook>,
+    /// What this nginx is called there; else by the machine's name.
+    pub node: Option<String>,
     /// Set by the master when it has mapped the zone, before it forks.
     pub zone: Cell<Option<Zone>>,
     /// The zone was made for this configuration, and holds nothing that an earlier one left.
@@ -80,6 +85,8 @@ impl Hub {
             allowed_origins: AllowedOrigins::SameHost,
             ws_max_message_size: 64 << 10,
             state_file: None,
+            hooks: Vec::new(),
+            node: None,
             zone: Cell::new(None),
             zone_is_new: Cell::new(false),
         }

@@ -6,9 +6,11 @@ use core::ptr;
 use std::rc::Rc;
 
 use icomet_engine::{OnFull, Zone};
+use icomet_hooks::Hook;
 use icomet_websocket::origin::{AllowedOrigins, is_origin};
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
+use super::hook;
 use super::hub::{Auth, Hub};
 use super::main::MainConf;
 use super::state_file;
@@ -16,7 +18,7 @@ use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 16] = [
+const PARAMETERS: [&str; 18] = [
     "zone",
     "auth",
     "max_channels",
@@ -33,6 +35,8 @@ const PARAMETERS: [&str; 16] = [
     "allowed_origins",
     "on_full",
     "state_file",
+    "node",
+    "hook",
 ];
 
 /// nginx keeps a slab pool's bookkeeping in front of a zone; this much is added for it.
@@ -145,6 +149,10 @@ impl Block {
                 PARAMETERS.join(", ")
             ));
         };
+        // A hub may have several.
+        if name == "hook" {
+            return self.add_hook(hook::read(cf, &arguments[1..])?);
+        }
         let value = match arguments {
             // The one that takes several.
             [_, value, ..] if name == "allowed_origins" => value,
@@ -201,12 +209,23 @@ impl Block {
                 hub.ws_max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
             }
             "allowed_origins" => hub.allowed_origins = origins(arguments)?,
+            "node" => hub.node = Some(hook::node(value)?),
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
                 let choices = [("refuse", OnFull::Refuse), ("evict", OnFull::Evict)];
                 hub.limits.on_full = choice(name, value, &choices)?;
             }
         }
+        Ok(())
+    }
+
+    fn add_hook(&mut self, hook: Option<Hook>) -> Result<(), String> {
+        let hooks = &mut self.hub.hooks;
+        let Some(hook) = hook else { return Ok(()) };
+        if hooks.iter().any(|other| other.target == hook.target) {
+            return Err(format!("hook {} is duplicate", hook.target));
+        }
+        hooks.push(hook);
         Ok(())
     }
 

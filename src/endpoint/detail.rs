@@ -24,6 +24,8 @@ struct Detail<'a> {
     refused: Refused,
     lost: Lost,
     repairs: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<Hooks>,
     workers: Vec<Worker>,
 }
 
@@ -46,6 +48,15 @@ struct Refused {
 struct Lost {
     notices: u64,
     messages: u64,
+}
+
+/// Of a hub that has hooks: what became of their events.
+#[derive(Serialize)]
+struct Hooks {
+    sent: u64,
+    failed: u64,
+    dropped: u64,
+    queued: u64,
 }
 
 #[derive(Serialize)]
@@ -86,6 +97,12 @@ pub fn of(hub: &Hub, zone: &Zone) -> Answer {
             messages: stats.lost_messages,
         },
         repairs: stats.repairs,
+        hooks: (!hub.hooks.is_empty()).then_some(Hooks {
+            sent: stats.hooks.sent,
+            failed: stats.hooks.failed,
+            dropped: stats.hooks.dropped,
+            queued: stats.hooks_queued,
+        }),
         workers: workers.collect(),
     };
     match serde_json::to_vec(&detail) {

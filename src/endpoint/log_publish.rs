@@ -7,8 +7,8 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::config::log_publish::LogPublish;
 use crate::ffi::guard::guarded;
+use crate::ffi::log;
 use crate::ffi::request::{Request, code};
-use crate::ffi::{event, log};
 use crate::worker::with;
 
 /// nginx calls it in the log phase of each request.
@@ -51,14 +51,7 @@ fn publish(request: &Request, each: &LogPublish) {
     };
     let mut escaped = Vec::with_capacity(raw.len());
     content::escape_raw(raw, &mut escaped);
-    let published = with(|worker| {
-        let index = worker.hub_index(hub)?;
-        let zone = worker.hubs[index].zone;
-        let (limits, now) = (&hub.limits, event::now());
-        let published = zone.publish(name.as_bytes(), &escaped, limits, now, &mut worker.wakes);
-        worker.ring_gathered();
-        Some(published)
-    });
+    let published = with(|worker| worker.publish(hub, name, &escaped, None));
     match published.flatten() {
         Some(Ok(_)) => {}
         Some(Err(PublishError::ZoneFull)) => log::zone_full(&hub.name),

@@ -10,7 +10,6 @@ use nginx_sys::ngx_int_t;
 use super::{front, input};
 use crate::answer::Answer;
 use crate::context::{Context, Owner};
-use crate::ffi::event;
 use crate::ffi::output::Frame;
 use crate::ffi::request::{Request, code};
 use crate::worker::with;
@@ -26,19 +25,11 @@ pub fn publish<'a>(
     let callback = params.callback().map_err(input::bad)?;
     let published = with_content(params, encoded, |content| {
         let content = content.map_err(|error| Answer::error(400, &name, &error.to_string()))?;
-        let published = with(|worker| {
-            let hub = worker.hub_index(&context.hub)?;
-            let zone = worker.hubs[hub].zone;
-            let (limits, now) = (&context.hub.limits, event::now());
-            let wakes = &mut worker.wakes;
-            let published = zone.publish(name.as_bytes(), content, limits, now, wakes);
-            worker.ring_gathered();
-            Some(published)
-        });
+        let published = with(|worker| worker.publish(&context.hub, &name, content, None));
         let published = published.flatten().ok_or_else(|| no_worker(&name))?;
         published.map_err(|error| refused(context, &name, &error))
     })?;
-    context.seq.set(Some(published.seq));
+    context.seq.set(Some(published.published.seq));
     let body = callback.map_or_else(
         || OK.with(Frame::clone),
         |callback| {

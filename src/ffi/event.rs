@@ -67,6 +67,12 @@ pub fn now() -> u64 {
     unsafe { addr_of!(ngx_current_msec).read() as u64 }
 }
 
+/// Whether this worker was told to end at once.
+pub fn terminating() -> bool {
+    // SAFETY: a plain flag that signal handlers and this thread write.
+    unsafe { addr_of!(ngx_terminate).read_volatile() != 0 }
+}
+
 /// Whether this worker ends: gracefully or not.
 pub fn exiting() -> bool {
     // SAFETY: plain flags that signal handlers and this thread write.

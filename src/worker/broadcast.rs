@@ -82,6 +82,7 @@ impl Worker {
         });
         self.keep_ticking();
         self.fanout.post();
+        self.tell_broadcast(hub, content.len());
         Ok(index)
     }
 

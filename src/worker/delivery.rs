@@ -116,9 +116,22 @@ pub fn callback_of<'a>(
 impl Worker {
     /// Takes a subscriber out of all tables, and out of the zone's counts.
     pub fn remove_subscriber(&mut self, index: u32) -> Option<Leaving> {
+        let told = self.told_of_end(index);
         let (leaving, hub, reference) = self.take_out(index)?;
         self.leave_channel(hub, reference);
+        if let Some((name, transport)) = told {
+            self.tell_subscriber(hub, icomet_hooks::Kind::Unsubscribe, &name, transport);
+        }
         Some(leaving)
+    }
+
+    /// What hooks are told of a subscriber's end, if they are.
+    fn told_of_end(&self, index: u32) -> Option<(Rc<str>, Transport)> {
+        self.hooks.as_ref()?;
+        let subscriber = self.subscribers.get(index)?;
+        let channels = &self.hubs.get(usize::from(subscriber.hub))?.channels;
+        let local = channels.get(subscriber.channel)?;
+        Some((Rc::clone(&local.name), subscriber.transport))
     }
 
     /// A subscriber that left the tables is no longer counted in the zone.

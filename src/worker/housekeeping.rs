@@ -36,6 +36,7 @@ pub unsafe extern "C" fn icomet_on_housekeeping(_event: *mut nginx_sys::ngx_even
 impl Worker {
     /// Does what is due; whether more is.
     pub fn keep_house(&mut self) -> bool {
+        self.say_what_was_dropped();
         let now = event::now();
         let mut wake = WakeSet::default();
         let mut more = false;

@@ -21,7 +21,8 @@ use super::handover::{self, Handover, moving};
 use super::record::Records;
 use super::wheel::Wheel;
 use super::{
-    Worker, address, doorbell, fanout, generation, housekeeping, idle, install, parking, uninstall,
+    Worker, address, doorbell, fanout, generation, hooks, housekeeping, idle, install, parking,
+    uninstall,
 };
 use crate::config::main::MainConf;
 use crate::endpoint::api::publish;
@@ -152,6 +153,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         handover: Handover::default(),
         publishing: Slab::default(),
         drain: None,
+        hooks: None,
         wakes: WakeSet::default(),
         bell: event(doorbell::icomet_on_wakes, true)?,
         fanout: event(fanout::icomet_on_fanout, true)?,
@@ -176,6 +178,10 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
             .ok_or_else(|| format!("hub \"{}\" has no zone", hub.name))?;
         zone.attach(id, &hub.limits, event::now());
         worker.hubs.push(AttachedHub::new(hub, zone));
+    }
+    // Clients are served also when nobody can be told.
+    if let Err(text) = hooks::start(&mut worker) {
+        log::alert(&text);
     }
     worker.keep_house();
     // The loop does not run yet, and could sleep before the end of its first turn.
@@ -206,6 +212,8 @@ pub unsafe extern "C" fn icomet_exit_process(_cycle: *mut ngx_cycle_t) {
                 .zone
                 .detach(worker.id, &attached.hub.limits, event::now());
         }
+        // Nobody waits for this worker any more.
+        hooks::finish(&mut worker);
         worker.registry.release(worker.id);
     });
 }

@@ -125,6 +125,12 @@ impl Worker {
                 head.extend_from_slice(&begin);
                 let channel = attached.local(reference, ask.name, batch.channel_next);
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
+                self.tell_subscriber(
+                    ask.hub,
+                    icomet_hooks::Kind::Subscribe,
+                    ask.name,
+                    ask.transport,
+                );
                 Outcome::Held(index, batch.next, Frame::new(head))
             }
         };

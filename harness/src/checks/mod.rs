@@ -14,6 +14,7 @@ mod clients_gone;
 mod flood;
 mod handover;
 mod hasty;
+mod hooks;
 mod kill;
 mod many_channels;
 mod many_on_one;
@@ -111,6 +112,18 @@ pub fn all() -> Vec<Check> {
             about: "each psub on each worker sees every channel come and go once",
             has_figures: false,
             run: |setup| Box::pin(psub::run(setup)),
+        },
+        Check {
+            name: "hooks",
+            about: "a back end that is slow, away, mute or failing loses no event, over a reload and an exit too",
+            has_figures: false,
+            run: |setup| Box::pin(hooks::run(setup)),
+        },
+        Check {
+            name: "hooks_tls",
+            about: "a back end is told over TLS when its certificate is right",
+            has_figures: false,
+            run: |setup| Box::pin(hooks::tls(setup)),
         },
         Check {
             name: "clients_gone",

@@ -14,7 +14,6 @@ use super::{JSON, no_worker, problem, refused};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
 use crate::context::{Context, Owner};
-use crate::ffi::event;
 use crate::ffi::guard::guarded;
 use crate::ffi::log;
 use crate::ffi::request::{Request, code};
@@ -180,38 +179,22 @@ fn publish(
     publication: &Publication<'_>,
     channel: &str,
 ) -> Result<Published, Problem> {
-    let done = with(|worker| {
-        let index = worker.hub_index(hub)?;
-        let zone = worker.hubs[index].zone;
-        let (limits, now) = (&hub.limits, event::now());
-        let (name, content) = (channel.as_bytes(), publication.content.as_slice());
-        let wakes = &mut worker.wakes;
-        let done = match &publication.id {
-            None => zone
-                .publish(name, content, limits, now, wakes)
-                .map(|published| (published, false, false)),
-            Some(id) => {
-                let once = Once {
-                    id: id.as_bytes(),
-                    window: hub.idempotency_window,
-                    most: hub.max_idempotency_ids,
-                };
-                zone.publish_once(name, content, &once, limits, now, wakes)
-                    .map(|done| (done.published, done.repeated, done.crowded))
-            }
-        };
-        worker.ring_gathered();
-        Some(done)
+    let once = publication.id.as_ref().map(|id| Once {
+        id: id.as_bytes(),
+        window: hub.idempotency_window,
+        most: hub.max_idempotency_ids,
     });
+    let content = &publication.content;
+    let done = with(|worker| worker.publish(hub, channel, content, once.as_ref()));
     let done = done.flatten().ok_or_else(no_worker)?;
-    let (published, duplicate, crowded) = done.map_err(|error| refused(hub, &error))?;
-    if crowded {
+    let done = done.map_err(|error| refused(hub, &error))?;
+    if done.crowded {
         log::ids_crowded(&hub.name, hub.max_idempotency_ids);
     }
     Ok(Published {
-        seq: published.seq,
-        subscribers: published.subscribers,
-        duplicate,
+        seq: done.published.seq,
+        subscribers: done.published.subscribers,
+        duplicate: done.repeated,
     })
 }
 

@@ -56,6 +56,7 @@ impl Moving {
 
     /// Nobody takes it.
     pub fn end_politely(self) {
+        self.tell_end();
         if let Some(last) = with(|worker| worker.last_of(&self)).flatten() {
             return self.end_with(&last);
         }
@@ -87,6 +88,13 @@ impl Moving {
         ended(self.hub, self.reference);
     }
 
+    fn tell_end(&self) {
+        let (name, transport) = (self.leaving.channel(), self.end.transport);
+        with(|worker| {
+            worker.tell_subscriber(self.hub, icomet_hooks::Kind::Unsubscribe, name, transport);
+        });
+    }
+
     /// Its channel was closed while it was under way.
     fn end_with(mut self, last: &Last) {
         self.leaving.seq = Some(last.next);
@@ -104,6 +112,7 @@ impl Moving {
 
     /// Nobody knows whose it is: its client comes anew. Its count goes when this worker does.
     pub fn close(self) {
+        self.tell_end();
         self.leaving.end(code::ERROR);
         with(|worker| {
             worker

@@ -83,13 +83,13 @@ is full
 
 
 
-=== TEST 3: evictions
---- hub: zone 1m; channel_buffer_size 1000; on_full evict;
+=== TEST 3: evictions, in a zone of no other block's size, which a reload would keep
+--- hub: zone 2m; channel_buffer_size 1000; on_full evict;
 --- play
-push_ok('detail3', 'x' x 10_000) for 1 .. 200;
+push_ok('detail3', 'x' x 10_000) for 1 .. 400;
 my $detail = detail();
 matches($detail->{evictions}, qr/\A[1-9]\d+\z/, 'evictions');
-same($detail->{evictions} + $detail->{messages}, 200, 'and what is left');
+same($detail->{evictions} + $detail->{messages}, 400, 'and what is left');
 same($detail->{refused}{publishes}, 0, 'nothing was refused');
 
 

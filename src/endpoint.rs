@@ -10,6 +10,7 @@ pub mod input;
 pub mod log_publish;
 pub mod publish;
 pub mod upgrade;
+pub mod wanted;
 
 use std::rc::Rc;
 

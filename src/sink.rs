@@ -18,6 +18,9 @@ pub enum Sink {
     Held(Held),
     /// Without; what is kept of the request has that handle.
     Parked(Connection, u32),
+    /// It is a subscription of the subscriber of that index, who has the connection; nothing is sent to it
+    /// itself.
+    Of(u32),
 }
 
 impl Held {
@@ -48,6 +51,7 @@ impl Sink {
         match self {
             Sink::Held(held) => held.0.ask(),
             Sink::Parked(connection, _) => connection.ask(),
+            Sink::Of(_) => {}
         }
     }
 
@@ -56,6 +60,7 @@ impl Sink {
         match self {
             Sink::Held(held) => held.0.ask_further(),
             Sink::Parked(connection, _) => connection.ask_further(),
+            Sink::Of(_) => {}
         }
     }
 
@@ -64,6 +69,7 @@ impl Sink {
         match self {
             Sink::Held(held) => held.0.receive(buffer),
             Sink::Parked(connection, _) => connection.receive(buffer),
+            Sink::Of(_) => Received::Nothing,
         }
     }
 
@@ -72,6 +78,7 @@ impl Sink {
         match self {
             Sink::Held(held) => held.0.read_soon(),
             Sink::Parked(connection, _) => connection.read_soon(),
+            Sink::Of(_) => {}
         }
     }
 
@@ -81,6 +88,7 @@ impl Sink {
         match self {
             Sink::Held(held) => held.send(frame, from),
             Sink::Parked(connection, _) => parking::send(*connection, frame, from),
+            Sink::Of(_) => Sent::Broken,
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod housekeeping;
 pub mod idle;
 pub mod leaving;
 pub mod life;
+pub mod many;
 pub mod parking;
 pub mod presence;
 pub mod publish;
@@ -67,6 +68,8 @@ pub struct Worker {
     pub callbacks: FxHashMap<u32, Box<str>>,
     /// What clients of WebSockets have sent of something incomplete.
     pub inputs: FxHashMap<u32, Box<websocket::Input>>,
+    /// The channels of those who have several.
+    pub many: FxHashMap<u32, many::Many>,
     /// Those who are counted for their addresses.
     pub counted: address::Counted,
     /// What is kept of the requests of those who are parked.

@@ -49,6 +49,15 @@ impl Zone {
         Some(ChannelRef(place.units()))
     }
 
+    /// Whether [`Zone::pass_on`] would find that channel now.
+    pub fn can_pass_on(&self, name: &[u8], number: u32, cursor: u64) -> bool {
+        let address = self.address(name);
+        let guard = self.lock(address.shard, &mut WakeSet::default());
+        guard
+            .find(address, name)
+            .is_some_and(|(place, channel)| place.units() == number && cursor <= channel.next.get())
+    }
+
     /// A subscriber of this worker was passed on: the worker has one less. It says so itself, because
     /// nobody else writes its number.
     pub fn passed_on(&self, worker: WorkerId) {

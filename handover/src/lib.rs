@@ -10,4 +10,6 @@ mod packet;
 mod passage;
 
 pub use packet::{DecodeError, Hello, Packet, VERSION};
-pub use passage::{Flags, Origin, Passage, ProxyProtocol, Request, Resume, Socket, Variable};
+pub use passage::{
+    Flags, Origin, Passage, Place, ProxyProtocol, Request, Resume, Socket, Subscription, Variable,
+};

@@ -23,21 +23,20 @@ pub struct Passage<'a> {
     pub variables: Vec<Variable<'a>>,
 }
 
-/// A subscriber's cursor, and the hub and channel that it belongs to.
+/// The hub that a subscriber belongs to, its channels, and how it is served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume<'a> {
     /// The hub's name.
     pub hub: &'a str,
     /// The epoch of its zone: in another zone the cursor means nothing.
     pub epoch: u64,
-    /// The channel's name.
-    pub channel: &'a str,
-    /// What the zone knows that channel by, so that it is not taken for a later one of that name.
-    pub number: u32,
+    /// Its channels, in the order in which its client named them.
+    #[serde(borrow)]
+    pub places: Vec<Place<'a>>,
+    /// It may have any number of them; else it has one.
+    pub is_many: bool,
     /// How its messages are framed.
     pub transport: Transport,
-    /// The next seq that it is sent.
-    pub cursor: u64,
     /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
     pub noop: u64,
     /// When it gets a noop, in ticks of 100 ms of the machine's monotonic clock.
@@ -50,6 +49,37 @@ pub struct Resume<'a> {
     pub rest: Option<u32>,
     /// Place of the worker that it leaves, among all workers, and which worker of that place.
     pub worker: (u16, u32),
+}
+
+/// One channel that a client named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place<'a> {
+    /// The subscriber has it.
+    #[serde(borrow)]
+    Open(Subscription<'a>),
+    /// It has it no more, or never had: the last seq that the client has, if it is known.
+    Ended(Option<u64>),
+}
+
+impl<'a> Place<'a> {
+    /// The channel, if the subscriber has it.
+    pub fn open(&self) -> Option<&Subscription<'a>> {
+        match self {
+            Place::Open(subscription) => Some(subscription),
+            Place::Ended(_) => None,
+        }
+    }
+}
+
+/// A channel that a subscriber has, and how far it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription<'a> {
+    /// The channel's name.
+    pub channel: &'a str,
+    /// What the zone knows that channel by, so that it is not taken for a later one of that name.
+    pub number: u32,
+    /// The next seq that it is sent.
+    pub cursor: u64,
 }
 
 /// Where in the configuration a subscriber was served; the new configuration may say something else

@@ -3,8 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use icomet_handover::{
-    DecodeError, Flags, Hello, Origin, Packet, Passage, ProxyProtocol, Request, Resume, Socket,
-    VERSION, Variable,
+    DecodeError, Flags, Hello, Origin, Packet, Passage, Place, ProxyProtocol, Request, Resume,
+    Socket, Subscription, VERSION, Variable,
 };
 use icomet_protocol::frame::Transport;
 use proptest::prelude::*;
@@ -14,10 +14,17 @@ fn passage() -> Passage<'static> {
         resume: Resume {
             hub: "main",
             epoch: u64::MAX,
-            channel: "news",
-            number: 4711,
+            places: vec![
+                Place::Open(Subscription {
+                    channel: "news",
+                    number: 4711,
+                    cursor: 1 << 40,
+                }),
+                Place::Ended(Some(7)),
+                Place::Ended(None),
+            ],
+            is_many: true,
             transport: Transport::Sse,
-            cursor: 1 << 40,
             noop: 3,
             deadline: 77,
             idle: Some(20),

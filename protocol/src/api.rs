@@ -7,7 +7,7 @@
 //! on stay as they were sent.
 
 pub mod answer;
-mod object;
+pub(crate) mod object;
 pub mod problem;
 pub mod publication;
 pub mod query;

@@ -7,12 +7,13 @@
 //! * [`params`] reads the query string and the form body;
 //! * [`callback`] and [`content`] check what clients may put into a script or a JSON string;
 //! * [`message`] writes one message, [`frame`] puts it into a transport's framing;
-//! * [`api`] is the JSON API for back ends;
+//! * [`api`] is the JSON API for back ends, [`command`] what the client of a WebSocket asks for;
 //! * [`resume`] is how a client says where it stopped: SSE ids and entity tags.
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod callback;
+pub mod command;
 pub mod content;
 pub mod frame;
 pub mod message;

@@ -58,6 +58,34 @@ pub(crate) fn parse_hex_u64(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// Appends `value` in base 36, with lower-case letters.
+pub(crate) fn write_base36(mut value: u64, out: &mut Vec<u8>) {
+    let start = out.len();
+    loop {
+        let digit = (value % 36) as u8;
+        out.push(match digit {
+            0..=9 => b'0' + digit,
+            _ => b'a' + digit - 10,
+        });
+        value /= 36;
+        if value == 0 {
+            break;
+        }
+    }
+    out[start..].reverse();
+}
+
+/// A number in base 36, of either case. `None` also when it does not fit.
+pub(crate) fn parse_base36(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |value, &byte| {
+        let digit = char::from(byte).to_digit(36)?;
+        value.checked_mul(36)?.checked_add(u64::from(digit))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +126,9 @@ mod tests {
             prop_assert_eq!(&hex_u64(value)[..], hex.as_bytes());
             prop_assert_eq!(parse_hex_u64(&hex_u64(value)), Some(value));
             prop_assert_eq!(parse_hex_u64(hex.to_uppercase().as_bytes()), Some(value));
+            let mut base36 = Vec::new();
+            write_base36(value, &mut base36);
+            prop_assert_eq!(parse_base36(&base36), Some(value));
         }
     }
 }

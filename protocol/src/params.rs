@@ -1,6 +1,9 @@
 //! Request parameters: the query string and the form body.
 
 pub(crate) mod decode;
+mod list;
+
+pub use list::ChannelNames;
 
 use crate::callback::{Callback, CallbackError};
 use std::borrow::Cow;
@@ -180,6 +183,18 @@ pub enum ParameterError {
     ChannelNameNotUtf8,
     /// A `cname` with a control character.
     ChannelNameControl,
+    /// One channel named twice.
+    ChannelNameTwice,
+    /// More channels than a subscriber may have.
+    TooManyChannels {
+        /// How many it may have.
+        max: usize,
+    },
+    /// Not one value for each channel.
+    ListLength {
+        /// The parameter.
+        name: &'static str,
+    },
     /// Not a number, or out of its range.
     Number {
         /// The parameter.
@@ -226,6 +241,13 @@ impl fmt::Display for ParameterError {
             Self::ChannelNameNotUtf8 => f.write_str("cname is not valid UTF-8"),
             Self::ChannelNameControl => {
                 f.write_str("cname has a control character: only printable characters are taken")
+            }
+            Self::ChannelNameTwice => f.write_str("cname names a channel twice"),
+            Self::TooManyChannels { max } => {
+                write!(f, "cname names more than {max} channels")
+            }
+            Self::ListLength { name } => {
+                write!(f, "{name} has not one value for each channel of cname")
             }
             Self::Number { name, min, max } => {
                 write!(f, "{name} is not a number from {min} to {max}")

@@ -30,6 +30,45 @@ pub fn parse_id(id: &[u8]) -> Option<(u64, u64)> {
     Some((number::parse_hex_u64(epoch)?, number::parse_u64(seq)?))
 }
 
+/// Channels that an id of several holds at most.
+pub const MAX_POSITIONS: usize = 256;
+
+/// Appends where a client of several channels stands: `EPOCH-SEQ.SEQ.SEQ`, in the order in which it named
+/// them; each seq is the last it has, in base 36, and nothing where it is not known.
+pub fn format_positions(
+    epoch: u64,
+    positions: impl IntoIterator<Item = Option<u64>>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(&number::hex_u64(epoch));
+    let mut separator = b'-';
+    for position in positions {
+        out.push(separator);
+        separator = b'.';
+        if let Some(seq) = position {
+            number::write_base36(seq, out);
+        }
+    }
+}
+
+/// Epoch and seqs of an id of several channels, at most [`MAX_POSITIONS`]; `None` if it is not one of
+/// ours.
+pub fn parse_positions(id: &[u8]) -> Option<(u64, Vec<Option<u64>>)> {
+    let (epoch, rest) = id.split_at_checked(16)?;
+    let epoch = number::parse_hex_u64(epoch)?;
+    let mut positions = Vec::new();
+    for part in rest.strip_prefix(b"-")?.split(|byte| *byte == b'.') {
+        if positions.len() == MAX_POSITIONS {
+            return None;
+        }
+        positions.push(match part {
+            b"" => None,
+            digits => Some(number::parse_base36(digits)?),
+        });
+    }
+    Some((epoch, positions))
+}
+
 /// The value of an `ETag` header, in place: `"EPOCH-SEQ"` with its quotes.
 #[derive(Clone, Copy)]
 pub struct Etag {
@@ -77,14 +116,24 @@ pub fn etag(epoch: u64, seq: u64) -> Etag {
 ///
 /// A weak tag (`W/"..."`) is as good: nginx weakens ours when it compresses an answer.
 pub fn parse_if_none_match(header: &[u8]) -> Option<(u64, u64)> {
+    tags(header).find_map(parse_id)
+}
+
+/// The same for several channels: the first tag that tells as many positions.
+pub fn parse_if_none_match_of(header: &[u8], channels: usize) -> Option<(u64, Vec<Option<u64>>)> {
+    tags(header)
+        .filter_map(parse_positions)
+        .find(|(_, positions)| positions.len() == channels)
+}
+
+/// What stands in quotes.
+fn tags(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = header;
-    loop {
+    std::iter::from_fn(move || {
         let open = memchr::memchr(b'"', rest)?;
         let tag = &rest[open + 1..];
         let close = memchr::memchr(b'"', tag)?;
-        if let Some(position) = parse_id(&tag[..close]) {
-            return Some(position);
-        }
         rest = &tag[close + 1..];
-    }
+        Some(&tag[..close])
+    })
 }

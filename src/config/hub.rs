@@ -37,6 +37,8 @@ pub struct Hub {
     pub limits: Limits,
     /// Most subscribers of one client address, over all workers; 0: no limit, and nothing is counted.
     pub max_subscribers_per_ip: u32,
+    /// Most channels of one subscriber.
+    pub max_channels_per_subscriber: usize,
     /// How long the id of a publish is remembered, in milliseconds.
     pub idempotency_window: u64,
     /// How many are remembered, about.
@@ -78,6 +80,7 @@ impl Hub {
                 on_full: OnFull::Refuse,
             },
             max_subscribers_per_ip: 0,
+            max_channels_per_subscriber: 64,
             idempotency_window: 120_000,
             max_idempotency_ids: 100_000,
             max_batch: 1000,

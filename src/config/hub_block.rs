@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use icomet_engine::{OnFull, Zone};
 use icomet_hooks::Hook;
+use icomet_protocol::resume::MAX_POSITIONS;
 use icomet_websocket::origin::{AllowedOrigins, is_origin};
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
@@ -18,12 +19,13 @@ use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 18] = [
+const PARAMETERS: [&str; 19] = [
     "zone",
     "auth",
     "max_channels",
     "max_subscribers_per_channel",
     "max_subscribers_per_ip",
+    "max_channels_per_subscriber",
     "channel_buffer_size",
     "channel_timeout",
     "polling_timeout",
@@ -187,6 +189,10 @@ impl Block {
             }
             "max_subscribers_per_ip" => {
                 hub.max_subscribers_per_ip = small(number(name, value, 0, 100_000_000)?);
+            }
+            "max_channels_per_subscriber" => {
+                let most = MAX_POSITIONS as u64;
+                hub.max_channels_per_subscriber = small(number(name, value, 1, most)?) as usize;
             }
             "channel_buffer_size" => {
                 hub.limits.channel_buffer_size = small(number(name, value, 1, 1_000_000)?);

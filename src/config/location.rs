@@ -15,6 +15,7 @@ use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf};
 use crate::ffi::connection::Origin;
 use crate::ffi::guard::guarded;
 use crate::ffi::shim;
+use crate::worker::subscriber::Marks;
 
 /// Where the channel's name comes from (`icomet_channel`).
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,7 @@ pub struct LocationConf {
     named: RefCell<(String, String)>,
     channel: Cell<Option<ChannelSource>>,
     park: Cell<Option<bool>>,
+    ws_publish: Cell<Option<bool>>,
     publishes: RefCell<Vec<Rc<LogPublish>>>,
 }
 
@@ -96,6 +98,14 @@ impl LocationConf {
         self.park.get().unwrap_or(true)
     }
 
+    /// What the client of a WebSocket may do here (`icomet_ws_publish`, `icomet_channel`).
+    pub fn marks(&self) -> Marks {
+        let is_bound = matches!(self.channel(), ChannelSource::Value(_));
+        Marks::default()
+            .with(Marks::PUBLISHES, self.ws_publish.get().unwrap_or(false))
+            .with(Marks::BOUND, is_bound)
+    }
+
     /// Where the channel's name comes from.
     pub fn channel(&self) -> ChannelSource {
         self.channel
@@ -119,8 +129,9 @@ pub unsafe extern "C" fn icomet_create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_v
     })
 }
 
-/// A location inherits `icomet_channel`, `icomet_park` and, unless it has its own, `icomet_publish`. An `if` or `limit_except` block in a location is served as
-/// the location is; other locations inherit no content handler.
+/// A location inherits `icomet_channel`, `icomet_park`, `icomet_ws_publish` and, unless it has its own,
+/// `icomet_publish`. An `if` or `limit_except` block in a location is served as the location is; other
+/// locations inherit no content handler.
 ///
 /// # Safety
 ///
@@ -150,6 +161,9 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         }
         if child.park.get().is_none() {
             child.park.set(parent.park.get());
+        }
+        if child.ws_publish.get().is_none() {
+            child.ws_publish.set(parent.ws_publish.get());
         }
         if child.publishes.borrow().is_empty() {
             child.publishes.replace(parent.publishes.borrow().clone());
@@ -317,29 +331,63 @@ pub unsafe extern "C" fn icomet_set_park(
     _command: *mut ngx_command_t,
     conf: *mut c_void,
 ) -> *mut c_char {
-    guarded("icomet_park", CONF_ERROR, || {
-        // SAFETY: see the function.
-        let pair = unsafe { (Conf::from_raw(cf), conf.cast::<LocationConf>().as_ref()) };
-        let (Some(cf), Some(location)) = pair else {
-            return CONF_ERROR;
-        };
-        if location.park.get().is_some() {
-            return cf.error("\"icomet_park\" is duplicate");
-        }
-        let text = cf.arguments().get(1).copied().unwrap_or_default();
-        let park = match text {
-            b"on" => true,
-            b"off" => false,
-            _ => {
-                return cf.error(&format!(
-                    "invalid value \"{}\" in \"icomet_park\": use \"on\" or \"off\"",
-                    String::from_utf8_lossy(text)
-                ));
-            }
-        };
-        location.park.set(Some(park));
-        CONF_OK
+    // SAFETY: passed on as it came.
+    guarded("icomet_park", CONF_ERROR, || unsafe {
+        set_switch(cf, conf, "icomet_park", |location| &location.park)
     })
+}
+
+/// Setter of `icomet_ws_publish`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_ws_publish(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: passed on as it came.
+    guarded("icomet_ws_publish", CONF_ERROR, || unsafe {
+        set_switch(cf, conf, "icomet_ws_publish", |location| {
+            &location.ws_publish
+        })
+    })
+}
+
+/// Sets what is `on` or `off`.
+///
+/// # Safety
+///
+/// Called with a live configuration context and this level's configuration.
+unsafe fn set_switch(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    name: &str,
+    switch: fn(&LocationConf) -> &Cell<Option<bool>>,
+) -> *mut c_char {
+    // SAFETY: see the function.
+    let pair = unsafe { (Conf::from_raw(cf), conf.cast::<LocationConf>().as_ref()) };
+    let (Some(cf), Some(location)) = pair else {
+        return CONF_ERROR;
+    };
+    if switch(location).get().is_some() {
+        return cf.error(&format!("\"{name}\" is duplicate"));
+    }
+    let text = cf.arguments().get(1).copied().unwrap_or_default();
+    let is_on = match text {
+        b"on" => true,
+        b"off" => false,
+        _ => {
+            return cf.error(&format!(
+                "invalid value \"{}\" in \"{name}\": use \"on\" or \"off\"",
+                String::from_utf8_lossy(text)
+            ));
+        }
+    };
+    switch(location).set(Some(is_on));
+    CONF_OK
 }
 
 /// NAME of a value that is `$arg_NAME` and nothing else.

@@ -189,7 +189,7 @@ fn problem(what: &Problem) -> Answer {
 }
 
 /// What a publisher is told whose message was not taken.
-fn refused(hub: &Hub, error: &PublishError) -> Problem {
+pub fn refused(hub: &Hub, error: &PublishError) -> Problem {
     match error {
         PublishError::TooManyChannels => {
             let detail = "the hub has max_channels channels already";
@@ -211,11 +211,11 @@ fn refused(hub: &Hub, error: &PublishError) -> Problem {
     }
 }
 
-fn no_such_channel() -> Problem {
+pub fn no_such_channel() -> Problem {
     Problem::new(404, "no_such_channel", "there is no such channel now")
 }
 
 /// What a request gets in a process that serves no hub.
-fn no_worker() -> Problem {
+pub fn no_worker() -> Problem {
     Problem::new(500, "internal", "this process is no icomet worker")
 }

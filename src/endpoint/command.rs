@@ -1,23 +1,173 @@
-//! What a client says on its WebSocket. No command is known yet.
+//! What a client says on its WebSocket, and what becomes of it.
 
-use serde_json::{Value, json};
+use std::rc::Rc;
 
-/// The answer to a text message of a client: a JSON object with the command's `id`, if it has one.
-pub fn answer(text: &str) -> Vec<u8> {
-    let (id, code, content) = match serde_json::from_str(text) {
-        Ok(Value::Object(mut command)) => (
-            command.remove("id"),
-            "unknown_command",
-            "no such command is known here",
-        ),
-        _ => (None, "bad_command", "a command is a JSON object"),
+use icomet_engine::{Once, SubscribeError};
+use icomet_protocol::api::answer::{self, Published};
+use icomet_protocol::command::{self, Action, Command, Failure};
+use icomet_protocol::frame::{Socket, socket_text};
+
+use super::api::{history, no_such_channel, no_worker, refused};
+use crate::config::hub::{Auth, Hub};
+use crate::ffi::log;
+use crate::worker::many::JoinError;
+use crate::worker::subscribe::Wanted;
+use crate::worker::subscriber::Marks;
+use crate::worker::with;
+
+/// Does what a text message of that subscriber's client says, and writes the answer, and what follows it,
+/// as frames.
+pub fn answer(index: u32, socket: Socket, text: &str, out: &mut Vec<u8>) {
+    let mut follows = Vec::new();
+    let reply = match command::read(text) {
+        Err((id, failure)) => command::failed(id, &failure),
+        Ok(Command { id, action }) => match perform(index, &action, &mut follows) {
+            Ok(answer) => command::reply(id, action.name(), &answer),
+            Err(failure) => command::failed(id, &failure),
+        },
     };
-    let mut reply = json!({"type": "error", "code": code, "content": content});
-    // What it is does not matter, but not all that a client can think of comes back.
-    if let (Some(id @ (Value::String(_) | Value::Number(_))), Some(reply)) =
-        (id, reply.as_object_mut())
-    {
-        reply.insert("id".to_owned(), id);
+    socket_text(socket, &reply, out);
+    out.extend_from_slice(&follows);
+}
+
+fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let known = with(|worker| {
+        let subscriber = worker.subscribers.get(index)?;
+        let attached = worker.hubs.get(usize::from(subscriber.hub))?;
+        Some((Rc::clone(&attached.hub), subscriber.marks))
+    });
+    let (hub, marks) = known.flatten().ok_or_else(no_worker)?;
+    let has = |name: &str| with(|worker| worker.has_channel(index, name)) == Some(true);
+    match action {
+        Action::Ping => Ok(b"{}".to_vec()),
+        Action::Subscribe {
+            channel,
+            seq,
+            epoch,
+            token,
+        } => {
+            if marks.has(Marks::BOUND) {
+                return Err(not_allowed(
+                    "this connection has the channel of its location",
+                ));
+            }
+            let wanted = Wanted {
+                name: channel,
+                seq: *seq,
+                epoch: *epoch,
+                token: token.as_bytes(),
+            };
+            let joined = with(|worker| {
+                let joined = worker.join(index, &wanted);
+                if joined.as_ref().is_ok_and(|joined| joined.is_behind) {
+                    worker.resume_later(index);
+                }
+                joined
+            });
+            let joined = joined.ok_or_else(no_worker)?;
+            let joined = joined.map_err(|error| not_joined(&hub, error))?;
+            follows.extend_from_slice(&joined.frames);
+            Ok(command::subscribed(channel, joined.epoch, joined.next))
+        }
+        Action::Unsubscribe { channel } => match with(|worker| worker.part(index, channel)) {
+            Some(true) => Ok(command::unsubscribed(channel)),
+            _ => Err(not_subscribed()),
+        },
+        Action::Publish {
+            channel,
+            content,
+            once,
+        } => {
+            if !marks.has(Marks::PUBLISHES) {
+                return Err(not_allowed("this location takes no messages of clients"));
+            }
+            // Who has shown a channel's token, or got a channel by the configuration, may write to that one.
+            if (marks.has(Marks::BOUND) || hub.auth == Auth::Token) && !has(channel) {
+                return Err(not_subscribed());
+            }
+            publish(&hub, channel, content, once.as_deref())
+        }
+        Action::Presence { channel } => {
+            if !has(channel) {
+                return Err(not_subscribed());
+            }
+            let found = with(|worker| {
+                let index = worker.hub_index(&hub)?;
+                worker.hubs.get(index)?.zone.channel(channel.as_bytes())
+            });
+            let subscribers = found.flatten().map_or(0, |channel| channel.subscribers);
+            Ok(answer::presence(channel, subscribers))
+        }
+        Action::History(asked) => {
+            if !has(&asked.channel) {
+                return Err(not_subscribed());
+            }
+            let body = with(|worker| history::body(worker, &hub, asked)).flatten();
+            Ok(body.ok_or_else(no_worker)?.ok_or_else(no_such_channel)?)
+        }
     }
-    reply.to_string().into_bytes()
+}
+
+fn publish(
+    hub: &Rc<Hub>,
+    channel: &str,
+    content: &[u8],
+    id: Option<&str>,
+) -> Result<Vec<u8>, Failure> {
+    let once = id.map(|id| Once {
+        id: id.as_bytes(),
+        window: hub.idempotency_window,
+        most: hub.max_idempotency_ids,
+    });
+    let done = with(|worker| worker.publish(hub, channel, content, once.as_ref()));
+    let done = done.flatten().ok_or_else(no_worker)?;
+    let done = done.map_err(|error| refused(hub, &error))?;
+    if done.crowded {
+        log::ids_crowded(&hub.name, hub.max_idempotency_ids);
+    }
+    let published = Published {
+        seq: done.published.seq,
+        subscribers: done.published.subscribers,
+        duplicate: done.repeated,
+    };
+    let epoch = hub.zone.get().map_or(0, |zone| zone.epoch());
+    Ok(answer::published(channel, epoch, &published))
+}
+
+fn not_allowed(content: &'static str) -> Failure {
+    Failure::new("not_allowed", content)
+}
+
+fn not_subscribed() -> Failure {
+    Failure::new("not_subscribed", "this connection has no such channel")
+}
+
+fn not_joined(hub: &Hub, error: JoinError) -> Failure {
+    match error {
+        JoinError::AlreadySubscribed => Failure::new(
+            "already_subscribed",
+            "this connection has the channel already",
+        ),
+        JoinError::TooManySubscriptions => Failure {
+            code: "too_many_subscriptions",
+            content: format!(
+                "this connection has {} channels, as many as it may",
+                hub.max_channels_per_subscriber
+            )
+            .into(),
+        },
+        JoinError::Refused(SubscribeError::WrongToken) => {
+            Failure::new("wrong_token", "Token error")
+        }
+        JoinError::Refused(SubscribeError::TooManyChannels) => {
+            Failure::new("too_many_channels", "Too many channels")
+        }
+        JoinError::Refused(SubscribeError::TooManySubscribers) => {
+            Failure::new("too_many_subscribers", "Too many subscribers")
+        }
+        JoinError::Refused(SubscribeError::ZoneFull) => {
+            log::zone_full(&hub.name);
+            Failure::new("zone_full", "the zone of this hub is full")
+        }
+    }
 }

@@ -5,12 +5,13 @@ use icomet_protocol::Callback;
 use icomet_protocol::frame::{self, Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
 use icomet_protocol::params::Params;
-use icomet_protocol::resume;
 use icomet_websocket::handshake::Acceptance;
 use nginx_sys::ngx_int_t;
 
+use super::wanted::{Channel, Channels};
 use super::{Endpoint, input, is_one_of, method_not_allowed, upgrade};
 use crate::answer::{Answer, FieldValue, send_head};
+use crate::config::location::LocationConf;
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
 use crate::ffi::request::{Method, Request, code};
@@ -19,11 +20,8 @@ use crate::sink::{Held, media_type};
 use crate::worker::delivery::{farewell, retry};
 use crate::worker::frames::single;
 use crate::worker::parking;
-use crate::worker::subscribe::{Ask, Outcome};
+use crate::worker::subscribe::{Ask, Outcome, Wanted, status_of};
 use crate::worker::{websocket, with};
-
-/// The channel of all who test the WebSocket protocol; nothing is published to it.
-const ECHO_CHANNEL: &str = "ws_echo";
 
 /// Serves a front-side endpoint.
 pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int_t {
@@ -83,16 +81,7 @@ pub fn subscribe(
     let params = Params::new(request.query(), None);
     let poll = transport == Transport::LongPoll;
     let echoes = matches!(transport, Transport::WebSocket(socket) if socket.echoes());
-    let name = if echoes {
-        context.set_channel(&request, ECHO_CHANNEL);
-        ECHO_CHANNEL.into()
-    } else {
-        input::channel_name(&request, context, &params)?
-    };
-    let (mut seq, mut epoch) = (
-        params.seq().map_err(input::bad)?,
-        params.epoch().map_err(input::bad)?,
-    );
+    let channels = Channels::read(&request, context, &params, transport)?;
     let noop = match transport {
         // It has pings instead.
         Transport::WebSocket(_) => 0,
@@ -100,24 +89,13 @@ pub fn subscribe(
     };
     let wait = params.wait().map_err(input::bad)?.map(u64::from);
     let callback = params.callback().map_err(input::bad)?.filter(|_| poll);
-    let token = params.token().unwrap_or_default();
-    let resumed = match transport {
-        Transport::Sse => request.header("last-event-id").and_then(resume::parse_id),
-        Transport::LongPoll => request
-            .header("if-none-match")
-            .and_then(resume::parse_if_none_match),
-        Transport::Stream | Transport::Iframe | Transport::WebSocket(_) => None,
-    };
-    if let Some((known, last)) = resumed {
-        (seq, epoch) = (last.saturating_add(1), Some(known));
-    }
     let jsonp = callback.is_some();
     if request.method() == Method::Head {
         return Ok(send_stream_head(request, transport, jsonp));
     }
     let message = |kind, seq, content| Message {
         kind,
-        channel: &name,
+        channel: channels.name(),
         seq,
         content,
     };
@@ -136,12 +114,23 @@ pub fn subscribe(
     let address = address::of_request(&request).map(Into::into);
     let outcome = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
+        let many = match &channels {
+            Channels::One(_) => None,
+            Channels::Many(all) => Some(all.iter().map(Channel::wanted).collect::<Vec<_>>()),
+        };
+        let nothing = Wanted::default();
+        let one = match &channels {
+            Channels::One(channel) => channel.wanted(),
+            Channels::Many(_) => nothing,
+        };
         let ask = Ask {
             hub,
-            name: &name,
-            seq,
-            epoch,
-            token: &token,
+            one,
+            many: many.as_deref(),
+            marks: request
+                .location()
+                .map(LocationConf::marks)
+                .unwrap_or_default(),
             transport,
             callback: callback.clone(),
             noop,
@@ -155,18 +144,21 @@ pub fn subscribe(
     };
     let (kind, content): (u16, &[u8]) = match outcome {
         Outcome::Answer(answer, next) => {
-            context.seq.set(Some(next));
+            context.seq.set(next);
             return Ok(answer.send(request, context));
         }
+        Outcome::Whole(body) => {
+            return Ok(whole(request, context, transport, acceptance, jsonp, &body));
+        }
         Outcome::Held(index, next, begin) => {
-            context.seq.set(Some(next));
+            context.seq.set(next);
             let begin = if echoes { Frame::default() } else { begin };
             return Ok(hold(request, context, transport, acceptance, index, begin));
         }
-        Outcome::Refused(SubscribeError::WrongToken) => (401, b"Token error"),
-        Outcome::Refused(SubscribeError::TooManyChannels) => (429, b"Too many channels"),
-        Outcome::Refused(SubscribeError::TooManySubscribers) => (429, b"Too many subscribers"),
-        Outcome::Refused(SubscribeError::ZoneFull) => return Err(zone_full(context, &name)),
+        Outcome::Refused(SubscribeError::ZoneFull) => {
+            return Err(zone_full(context, channels.name()));
+        }
+        Outcome::Refused(error) => status_of(&error),
         Outcome::Crowded(address) => {
             let max = context.hub.max_subscribers_per_ip;
             log::crowded(&context.hub.name, &address, max);

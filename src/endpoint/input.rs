@@ -2,12 +2,31 @@
 
 use std::borrow::Cow;
 
-use icomet_protocol::params::{ParameterError, Params, check_channel_name};
+use icomet_protocol::params::{ChannelNames, ParameterError, Params, check_channel_name};
 
 use crate::answer::Answer;
 use crate::config::location::ChannelSource;
 use crate::context::Context;
 use crate::ffi::request::Request;
+
+/// The channels that a subscriber names, at most `max`; noted for the log.
+pub fn channel_names<'a>(
+    request: &'a Request,
+    context: &Context,
+    params: &Params<'a>,
+    max: usize,
+) -> Result<ChannelNames<'a>, Answer> {
+    let location = request.location();
+    if let Some(ChannelSource::Parameter(parameter)) = location.map(|l| l.channel())
+        && let many @ ChannelNames::Many(_) = params.channel_names(parameter, max).map_err(bad)?
+    {
+        if let ChannelNames::Many(names) = &many {
+            context.set_channel(request, &names.join(","));
+        }
+        return Ok(many);
+    }
+    channel_name(request, context, params).map(ChannelNames::One)
+}
 
 /// The channel's name, from where the location says it comes; noted for the log.
 pub fn channel_name<'a>(

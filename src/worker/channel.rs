@@ -17,7 +17,7 @@ pub struct LocalChannel {
     pub name: Rc<str>,
     /// How many subscribers it has here.
     pub count: u32,
-    /// How many of them are not busy, by transport.
+    /// How many of them are not busy, by transport; without those who take no shared frames.
     pub by_transport: [u32; PLACES],
     /// The seq that the next fan-out begins with: whoever is not busy has all before it.
     pub next: u64,
@@ -90,7 +90,9 @@ impl LocalChannel {
             return;
         };
         (subscriber.previous, subscriber.next) = (last, NONE);
-        self.by_transport[place(subscriber.transport)] += 1;
+        if subscriber.shares_frames() {
+            self.by_transport[place(subscriber.transport)] += 1;
+        }
         let cursor = subscriber.cursor;
         match subscribers.get_mut(last) {
             Some(previous) => previous.next = index,
@@ -112,7 +114,9 @@ impl LocalChannel {
         };
         let (previous, next) = (subscriber.previous, subscriber.next);
         (subscriber.previous, subscriber.next) = Subscriber::UNLINKED;
-        self.by_transport[place(subscriber.transport)] -= 1;
+        if subscriber.shares_frames() {
+            self.by_transport[place(subscriber.transport)] -= 1;
+        }
         match subscribers.get_mut(previous) {
             Some(previous) => previous.next = next,
             None => self.first = next,
@@ -136,6 +140,9 @@ impl Worker {
         };
         if core::mem::replace(&mut subscriber.busy, busy) == busy {
             return;
+        }
+        if subscriber.is_many() {
+            return self.set_all_busy(index, busy);
         }
         let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
         let local = self

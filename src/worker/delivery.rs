@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::channel::LocalChannel;
 use super::frames::{self, Batch};
-use super::leaving::{Leaving, Parked};
+use super::leaving::{Leaving, Left, Parked};
 use super::subscriber::Subscriber;
 use super::wheel::{Wheel, tick};
 use super::{Worker, websocket, with};
@@ -52,8 +52,17 @@ pub fn drained(index: u32) {
 
 /// Sends a subscriber what it has not had, as far as it takes it.
 pub fn catch_up(index: u32) {
+    // A subscription is served on the connection of whose it is.
+    let owner = with(|worker| {
+        let subscriber = worker.subscribers.get(index)?;
+        Some(subscriber.owner().unwrap_or(index))
+    });
+    let Some(owner) = owner.flatten() else { return };
+    let mut index = index;
     for _ in 0..ROUNDS {
         let step = with(|worker| worker.next_for(index)).flatten();
+        // If there is more, it is busy, and looked at as a whole.
+        index = owner;
         let Some((step, more)) = step else { return };
         match step {
             Step::Send(sink, frame, from) if more => {
@@ -61,10 +70,10 @@ pub fn catch_up(index: u32) {
                     return;
                 }
             }
-            last => return last.perform(index),
+            last => return last.perform(owner),
         }
     }
-    with(|worker| worker.resume_later(index));
+    with(|worker| worker.resume_later(owner));
 }
 
 impl Step {
@@ -85,11 +94,15 @@ impl Step {
 
 /// The answer to a long poll: `next` is the seq that the client asks for next.
 pub fn poll_answer(epoch: u64, next: u64, jsonp: bool, body: Frame) -> Answer {
-    let etag = resume::etag(epoch, next.saturating_sub(1));
+    poll_answer_at(&resume::etag(epoch, next.saturating_sub(1)), jsonp, body)
+}
+
+/// The same, where the client stands as that entity tag says.
+pub fn poll_answer_at(etag: &[u8], jsonp: bool, body: Frame) -> Answer {
     Answer::shared(200, media_type(Transport::LongPoll, jsonp), body)
         .uncached()
         .header("Access-Control-Expose-Headers", "ETag")
-        .header("ETag", etag.as_bytes())
+        .header("ETag", etag)
 }
 
 /// Bytes of content in a frame of one subscriber's own. A long poll is over with it.
@@ -114,24 +127,21 @@ pub fn callback_of<'a>(
 }
 
 impl Worker {
-    /// Takes a subscriber out of all tables, and out of the zone's counts.
+    /// Takes a subscriber out of all tables, with its subscriptions, and out of the zone's counts.
     pub fn remove_subscriber(&mut self, index: u32) -> Option<Leaving> {
-        let told = self.told_of_end(index);
-        let (leaving, hub, reference) = self.take_out(index)?;
-        self.leave_channel(hub, reference);
-        if let Some((name, transport)) = told {
+        let transport = self.subscribers.get(index)?.transport;
+        let told = match &self.hooks {
+            Some(_) => self.names_of(index),
+            None => Vec::new(),
+        };
+        let (leaving, hub, left) = self.take_out(index)?;
+        for reference in left.channels() {
+            self.leave_channel(hub, *reference);
+        }
+        for name in told {
             self.tell_subscriber(hub, icomet_hooks::Kind::Unsubscribe, &name, transport);
         }
         Some(leaving)
-    }
-
-    /// What hooks are told of a subscriber's end, if they are.
-    fn told_of_end(&self, index: u32) -> Option<(Rc<str>, Transport)> {
-        self.hooks.as_ref()?;
-        let subscriber = self.subscribers.get(index)?;
-        let channels = &self.hubs.get(usize::from(subscriber.hub))?.channels;
-        let local = channels.get(subscriber.channel)?;
-        Some((Rc::clone(&local.name), subscriber.transport))
     }
 
     /// A subscriber that left the tables is no longer counted in the zone.
@@ -143,31 +153,54 @@ impl Worker {
         }
     }
 
-    /// Takes a subscriber out of all tables; with its hub and channel, where it still counts in the zone.
-    pub fn take_out(&mut self, index: u32) -> Option<(Leaving, usize, ChannelRef)> {
-        self.wheel.remove(&mut self.subscribers, index);
+    /// Takes a subscriber out of all tables; with its hub and its channels, where it still counts in the
+    /// zone. A subscription does not leave by itself here.
+    pub fn take_out(&mut self, index: u32) -> Option<(Leaving, usize, Left)> {
         let subscriber = self.subscribers.get(index)?;
-        let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
-        let (sink, seq) = (subscriber.sink, Some(subscriber.cursor));
+        if subscriber.owner().is_some() {
+            return None;
+        }
+        let hub = usize::from(subscriber.hub);
+        let sink = subscriber.sink;
+        let is_many = subscriber.is_many();
+        let seq = (!is_many).then_some(subscriber.cursor);
         if subscriber.has_more {
             self.callbacks.remove(&index);
             self.inputs.remove(&index);
         }
-        let attached = self.hubs.get_mut(hub)?;
-        let local = attached.channels.get_mut(channel)?;
+        self.wheel.remove(&mut self.subscribers, index);
         let parked = match sink {
-            Sink::Held(_) => None,
+            Sink::Held(_) | Sink::Of(_) => None,
             Sink::Parked(connection, record) => {
                 self.rests.remove(&index);
+                let channel = self.text_of_names(index);
+                let hub = Rc::clone(&self.hubs.get(hub)?.hub);
                 self.records.remove(connection, record).map(|record| {
                     Box::new(Parked {
-                        hub: Rc::clone(&attached.hub),
-                        channel: Rc::clone(&local.name),
+                        hub,
+                        channel,
                         record,
                     })
                 })
             }
         };
+        let left = if is_many {
+            let many = self.many.remove(&index).unwrap_or_default();
+            Left::Many(self.leave_all(&many))
+        } else {
+            Left::One(self.leave_local(index)?)
+        };
+        self.leave(hub, index);
+        self.subscribers.remove(index)?;
+        Some((Leaving { sink, seq, parked }, hub, left))
+    }
+
+    /// Takes a subscriber, or a subscription, out of its channel's list.
+    pub fn leave_local(&mut self, index: u32) -> Option<ChannelRef> {
+        let subscriber = self.subscribers.get(index)?;
+        let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
+        let attached = self.hubs.get_mut(hub)?;
+        let local = attached.channels.get_mut(channel)?;
         local.leave(&mut self.subscribers, index);
         let LocalChannel {
             reference,
@@ -182,9 +215,7 @@ impl Worker {
                 attached.channels.remove(channel);
             }
         }
-        self.leave(hub, index);
-        self.subscribers.remove(index)?;
-        Some((Leaving { sink, seq, parked }, hub, reference))
+        Some(reference)
     }
 
     /// Whether an earlier piece is still under way to a subscriber.
@@ -192,6 +223,7 @@ impl Worker {
         match subscriber.sink {
             Sink::Held(held) => held.is_busy(),
             Sink::Parked(..) => subscriber.busy && self.rests.contains_key(&index),
+            Sink::Of(_) => false,
         }
     }
 
@@ -205,7 +237,9 @@ impl Worker {
             .hubs
             .get(usize::from(subscriber.hub))
             .and_then(|hub| hub.channels.get(subscriber.channel));
-        if local.is_some_and(|local| subscriber.cursor < local.next) {
+        let is_behind = local.is_some_and(|local| subscriber.cursor < local.next);
+        // Each of several may hold more than the beginning took.
+        if is_behind || subscriber.is_many() {
             self.resume_later(index);
         } else {
             self.set_busy(index, false);
@@ -217,6 +251,9 @@ impl Worker {
     fn next_for(&mut self, index: u32) -> Option<(Step, bool)> {
         // An index that waited for its turn may be another subscriber's by now.
         let subscriber = self.subscribers.get(index)?;
+        if let Some(owner) = subscriber.owner() {
+            return self.next_of_subscription(owner, index);
+        }
         if self.is_sending(index, subscriber) {
             return None;
         }
@@ -224,6 +261,9 @@ impl Worker {
             // One that is to move catches up there.
             let moves = self.handover.is_to_move(subscriber);
             return (!moves).then(|| (self.end_politely(index), false));
+        }
+        if subscriber.is_many() {
+            return self.next_of_many(index);
         }
         let subscriber = self.subscribers.get_mut(index)?;
         let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;
@@ -271,7 +311,10 @@ impl Worker {
         let Some(subscriber) = self.subscribers.get(index) else {
             return Step::Nothing;
         };
-        if Wheel::holds(subscriber) || self.handover.is_to_move(subscriber) {
+        if subscriber.owner().is_some()
+            || Wheel::holds(subscriber)
+            || self.handover.is_to_move(subscriber)
+        {
             return Step::Nothing;
         }
         if subscriber.deadline <= tick(event::now()) {
@@ -289,14 +332,16 @@ impl Worker {
     fn try_noop(&mut self, index: u32) -> Option<Step> {
         let subscriber = self.subscribers.get_mut(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
-        let channel = attached.channels.get(subscriber.channel)?;
+        // Who has several has no one channel that a noop could be of.
+        let channel = attached.channels.get(subscriber.channel);
+        let name = channel.map_or("", |channel| &channel.name);
         let (epoch, transport) = (attached.zone.epoch(), subscriber.transport);
         if subscriber.socket().is_some() {
             return Some(self.ping(index));
         }
         let message = Message {
             kind: Kind::Noop,
-            channel: &channel.name,
+            channel: name,
             seq: subscriber.noop,
             content: b"",
         };
@@ -304,8 +349,12 @@ impl Worker {
         let bytes = frames::single(transport, epoch, &message, callback.as_ref());
         if transport == Transport::LongPoll {
             let (cursor, jsonp) = (subscriber.cursor, callback.is_some());
+            let body = Frame::new(bytes);
+            let answer = match self.etag_of_many(index) {
+                Some(etag) => poll_answer_at(&etag, jsonp, body),
+                None => poll_answer(epoch, cursor, jsonp, body),
+            };
             let leaving = self.remove_subscriber(index)?;
-            let answer = poll_answer(epoch, cursor, jsonp, Frame::new(bytes));
             return Some(Step::Answer(leaving, Rc::new(answer)));
         }
         let frame = (!subscriber.busy).then(|| frames::enveloped(bytes, subscriber.chunked));
@@ -321,7 +370,8 @@ impl Worker {
     /// The worker exits: a noop for a long poll, the end for a stream, for SSE with a time to wait
     /// before it comes back. A stream that is being sent something is ended when it has taken that.
     pub fn end_politely(&mut self, index: u32) -> Step {
-        let Some(subscriber) = self.subscribers.get(index) else {
+        let subscriber = self.subscribers.get(index);
+        let Some(subscriber) = subscriber.filter(|subscriber| subscriber.owner().is_none()) else {
             return Step::Nothing;
         };
         if subscriber.transport == Transport::LongPoll {

@@ -254,7 +254,10 @@ impl Worker {
         job.served += 1;
         job.ahead.step(&self.subscribers);
         let has_it = subscriber.cursor >= job.next && !job.closes;
-        let turn = if has_it || self.handover.is_to_move(subscriber) {
+        let owner = subscriber
+            .owner()
+            .and_then(|owner| self.subscribers.get(owner));
+        let turn = if has_it || self.handover.is_to_move(owner.unwrap_or(subscriber)) {
             Turn::Worked
         } else if job.closes {
             Turn::CatchUp(index)
@@ -289,6 +292,9 @@ impl Job {
         let Some(subscriber) = worker.subscribers.get_mut(index) else {
             return Turn::Worked;
         };
+        if !subscriber.shares_frames() {
+            return Turn::CatchUp(index);
+        }
         if subscriber.transport == Transport::LongPoll {
             let Some(answer) = &self.poll else {
                 return Turn::CatchUp(index);
@@ -316,6 +322,10 @@ impl Job {
             return Turn::CatchUp(index);
         };
         subscriber.cursor = self.next;
+        let index = subscriber.owner().unwrap_or(index);
+        let Some(subscriber) = worker.subscribers.get_mut(index) else {
+            return Turn::Worked;
+        };
         subscriber.touch(index, event::now());
         let (frame, from) = joined.since(first, subscriber.chunked);
         let (sink, hub) = (subscriber.sink, subscriber.hub);

@@ -102,6 +102,12 @@ impl Batch {
         self
     }
 
+    /// Leaves all messages for a later batch; what is said of lost ones stays.
+    pub fn put_off(&mut self) {
+        self.messages.clear();
+        self.next = self.first;
+    }
+
     /// Nothing to send.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.lost.is_none() && !self.closes()
@@ -114,7 +120,7 @@ impl Batch {
 
     /// The messages, with what precedes and follows them on every transport: `lost` where some are
     /// gone, `close` where the channel was closed.
-    fn each(&self, reading: &Reading<'_>, name: &str, mut take: impl FnMut(&Message<'_>)) {
+    pub fn each(&self, reading: &Reading<'_>, name: &str, mut take: impl FnMut(&Message<'_>)) {
         if let Some(Lost { count, first }) = self.lost {
             let count = count.map(|n| n.to_string()).unwrap_or_default();
             let content = count.as_bytes();

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use icomet_engine::ChannelRef;
 use icomet_protocol::frame::{LAST_CHUNK, chunk};
 use nginx_sys::ngx_int_t;
 
@@ -27,11 +28,29 @@ pub struct Leaving {
     pub parked: Option<Box<Parked>>,
 }
 
+/// The channels of a subscriber that has left the tables, where it still counts in the zone.
+pub enum Left {
+    /// Its only one.
+    One(ChannelRef),
+    /// One for each of its subscriptions.
+    Many(Vec<ChannelRef>),
+}
+
+impl Left {
+    /// All of them.
+    pub fn channels(&self) -> &[ChannelRef] {
+        match self {
+            Left::One(reference) => core::slice::from_ref(reference),
+            Left::Many(references) => references,
+        }
+    }
+}
+
 /// What is known of a subscriber whose request was given back.
 pub struct Parked {
     /// Its hub.
     pub hub: Rc<Hub>,
-    /// Its channel's name.
+    /// Its channel's name; of several those, with commas between.
     pub channel: Rc<str>,
     /// What was kept of its request.
     pub record: Record,
@@ -109,7 +128,7 @@ impl Leaving {
                 Some(request)
             }
             (Sink::Held(held), _) => Some(held.0),
-            (Sink::Parked(..), None) => None,
+            (Sink::Parked(..), None) | (Sink::Of(_), _) => None,
         }
     }
 }

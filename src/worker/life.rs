@@ -142,6 +142,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         wheel: Wheel::new(event::now()),
         callbacks: FxHashMap::default(),
         inputs: FxHashMap::default(),
+        many: FxHashMap::default(),
         counted: address::Counted::default(),
         records: Records::default(),
         rests: FxHashMap::default(),

@@ -197,7 +197,7 @@ impl Worker {
         let rest = self.rests.remove(&index)?;
         match self.subscribers.get(index)?.sink {
             Sink::Parked(connection, _) => Some((connection, rest)),
-            Sink::Held(_) => None,
+            Sink::Held(_) | Sink::Of(_) => None,
         }
     }
 }

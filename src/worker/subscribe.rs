@@ -10,7 +10,7 @@ use icomet_protocol::message::{Kind, Message};
 use super::Worker;
 use super::delivery::{poll_answer, retry, room};
 use super::frames::{self, Batch};
-use super::subscriber::Subscriber;
+use super::subscriber::{Marks, Subscriber};
 use super::wheel::{Place, tick, ticks};
 use crate::answer::Answer;
 use crate::config::hub::Auth;
@@ -22,6 +22,25 @@ use crate::sink::{Held, Sink};
 pub struct Ask<'a> {
     /// Index of the hub on this worker.
     pub hub: usize,
+    /// The only channel.
+    pub one: Wanted<'a>,
+    /// Several channels, or none yet, instead of it.
+    pub many: Option<&'a [Wanted<'a>]>,
+    /// How it is answered.
+    pub transport: Transport,
+    /// JSONP callback, on long polls.
+    pub callback: Option<Callback<'a>>,
+    /// What the client of a WebSocket may do.
+    pub marks: Marks,
+    /// Its noop counter.
+    pub noop: u64,
+    /// The longest time a long poll waits, in seconds, if it said so; 0: not at all.
+    pub wait: Option<u64>,
+}
+
+/// A channel that a client asks for.
+#[derive(Clone, Copy, Default)]
+pub struct Wanted<'a> {
     /// The channel's name.
     pub name: &'a str,
     /// The next seq that the client wants; 0: from now on.
@@ -30,32 +49,56 @@ pub struct Ask<'a> {
     pub epoch: Option<u64>,
     /// What it sent as its token.
     pub token: &'a [u8],
-    /// How it is answered.
-    pub transport: Transport,
-    /// JSONP callback, on long polls.
-    pub callback: Option<Callback<'a>>,
-    /// Its noop counter.
-    pub noop: u64,
-    /// The longest time a long poll waits, in seconds, if it said so; 0: not at all.
-    pub wait: Option<u64>,
 }
 
 /// What becomes of it.
 pub enum Outcome {
-    /// The whole answer, and the seq the client asks for next; nobody waits.
-    Answer(Answer, u64),
-    /// It waits as this subscriber, for messages from that seq on; an endless answer begins with
-    /// these bytes.
-    Held(u32, u64, Frame),
+    /// The whole answer, and the seq the client asks for next, in one channel; nobody waits.
+    Answer(Answer, Option<u64>),
+    /// The same in the transport's framing: none of several channels lets it in.
+    Whole(Vec<u8>),
+    /// It waits as this subscriber, for messages from that seq on in one channel; an endless answer begins
+    /// with these bytes.
+    Held(u32, Option<u64>, Frame),
     /// It is refused.
     Refused(SubscribeError),
     /// It is refused, because its address has as many subscribers as it may.
     Crowded(ClientAddress),
 }
 
+/// What an endless answer begins with.
+pub fn head_of(transport: Transport) -> Vec<u8> {
+    match transport {
+        Transport::Iframe => iframe_head().to_vec(),
+        Transport::Sse => retry(),
+        _ => Vec::new(),
+    }
+}
+
+/// How a refusal is told in a message.
+pub fn status_of(error: &SubscribeError) -> (u16, &'static [u8]) {
+    match error {
+        SubscribeError::WrongToken => (401, b"Token error"),
+        SubscribeError::TooManyChannels => (429, b"Too many channels"),
+        SubscribeError::TooManySubscribers => (429, b"Too many subscribers"),
+        SubscribeError::ZoneFull => (507, b"The zone of this hub is full"),
+    }
+}
+
+/// Why a client may subscribe.
+pub fn authority(auth: Auth, token: &[u8]) -> Authority<'_> {
+    match auth {
+        Auth::None => Authority::Open,
+        Auth::Token => Authority::Token(token),
+    }
+}
+
 impl Worker {
     /// Subscribes; a subscriber that is held belongs to that request from then on.
     pub fn subscribe(&mut self, ask: &Ask<'_>, held: Held) -> Outcome {
+        if let Some(wanted) = ask.many {
+            return self.subscribe_many(ask, wanted, held);
+        }
         let now = event::now();
         let poll = ask.transport == Transport::LongPoll;
         let Some(attached) = self.hubs.get_mut(ask.hub) else {
@@ -64,13 +107,10 @@ impl Worker {
         let hub = std::rc::Rc::clone(&attached.hub);
         let limits: &Limits = &hub.limits;
         let request = EngineRequest {
-            name: ask.name.as_bytes(),
-            seq: ask.seq,
-            epoch: ask.epoch,
-            authority: match hub.auth {
-                Auth::None => Authority::Open,
-                Auth::Token => Authority::Token(ask.token),
-            },
+            name: ask.one.name.as_bytes(),
+            seq: ask.one.seq,
+            epoch: ask.one.epoch,
+            authority: authority(hub.auth, ask.one.token),
             stay: match (poll, ask.wait) {
                 (true, Some(0)) => Stay::Never,
                 (true, _) => Stay::UnlessReady,
@@ -94,18 +134,18 @@ impl Worker {
         let begin = if subscription.told {
             let message = Message {
                 kind: Kind::NextSeq,
-                channel: ask.name,
+                channel: ask.one.name,
                 seq: batch.next,
                 content: b"",
             };
             frames::single(ask.transport, epoch, &message, ask.callback.as_ref())
         } else if poll && (!batch.is_empty() || ask.wait == Some(0)) {
-            batch.poll(&reading, ask.name, ask.callback.as_ref(), true)
+            batch.poll(&reading, ask.one.name, ask.callback.as_ref(), true)
         } else if batch.is_empty() || poll {
             Vec::new()
         } else {
             batch
-                .stream(&reading, ask.transport, epoch, ask.name)
+                .stream(&reading, ask.transport, epoch, ask.one.name)
                 .whole(false)
                 .to_vec()
         };
@@ -114,31 +154,28 @@ impl Worker {
             None => {
                 let jsonp = ask.callback.is_some();
                 let answer = poll_answer(epoch, batch.next, jsonp, Frame::new(begin));
-                Outcome::Answer(answer, batch.next)
+                Outcome::Answer(answer, Some(batch.next))
             }
             Some(reference) => {
-                let mut head = match ask.transport {
-                    Transport::Iframe => iframe_head().to_vec(),
-                    Transport::Sse => retry(),
-                    _ => Vec::new(),
-                };
+                let mut head = head_of(ask.transport);
                 head.extend_from_slice(&begin);
-                let channel = attached.local(reference, ask.name, batch.channel_next);
+                let channel = attached.local(reference, ask.one.name, batch.channel_next);
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
                 self.tell_subscriber(
                     ask.hub,
                     icomet_hooks::Kind::Subscribe,
-                    ask.name,
+                    ask.one.name,
                     ask.transport,
                 );
-                Outcome::Held(index, batch.next, Frame::new(head))
+                Outcome::Held(index, Some(batch.next), Frame::new(head))
             }
         };
         self.ring(&wake);
         outcome
     }
 
-    fn hold(&mut self, ask: &Ask<'_>, held: Held, channel: u32, cursor: u64, idle: u64) -> u32 {
+    /// Takes a subscriber in that is held; its index.
+    pub fn hold(&mut self, ask: &Ask<'_>, held: Held, channel: u32, cursor: u64, idle: u64) -> u32 {
         let idle = match ask.wait {
             Some(seconds) if ask.transport == Transport::LongPoll => idle.min(seconds * 1000),
             _ => idle,
@@ -164,6 +201,7 @@ impl Worker {
             busy: !poll,
             parking: false,
             has_more: ask.callback.is_some(),
+            marks: ask.marks.with(Marks::MANY, ask.many.is_some()),
         };
         self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str))
     }

@@ -1,4 +1,7 @@
 //! A subscriber: a cursor into its channel, and the connection it is held on.
+//!
+//! One of several channels ([`super::many`]) has no cursor itself: for each channel it has a
+//! subscription, which stands among the subscribers too.
 
 use icomet_protocol::frame::{Socket, Transport};
 
@@ -41,11 +44,57 @@ pub struct Subscriber {
     /// More of it stands in a table of the worker's: a long poll's JSONP callback, or what a WebSocket's
     /// client has sent of something incomplete.
     pub has_more: bool,
+    /// What is so for few.
+    pub marks: Marks,
+}
+
+/// What is so for few subscribers, as bits of one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// It has subscriptions to any number of channels, and is in none itself: its channel is NONE.
+    pub const MANY: Marks = Marks(1);
+    /// The client of a WebSocket may publish (`icomet_ws_publish`).
+    pub const PUBLISHES: Marks = Marks(2);
+    /// The client of a WebSocket has the channel that the configuration names, and may have no other
+    /// (`icomet_channel`).
+    pub const BOUND: Marks = Marks(4);
+
+    /// Whether it has that mark.
+    pub fn has(self, mark: Marks) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    /// With that mark as well, if it `is` so.
+    pub fn with(self, mark: Marks, is: bool) -> Marks {
+        if is { Marks(self.0 | mark.0) } else { self }
+    }
 }
 
 impl Subscriber {
+    /// Whether it has subscriptions to any number of channels, and is in none itself.
+    pub fn is_many(&self) -> bool {
+        self.marks.has(Marks::MANY)
+    }
+
     /// Not in a channel's list.
     pub const UNLINKED: (u32, u32) = (NONE, NONE);
+
+    /// Whether it is a subscription of another subscriber's, and whose.
+    pub fn owner(&self) -> Option<u32> {
+        match self.sink {
+            Sink::Of(owner) => Some(owner),
+            _ => None,
+        }
+    }
+
+    /// Whether it is sent frames that others of its transport are sent too. A subscriber of several
+    /// channels is told in each answer or event where it stands in all of them.
+    pub fn shares_frames(&self) -> bool {
+        let has_position = matches!(self.transport, Transport::LongPoll | Transport::Sse);
+        self.owner().is_none() || !has_position
+    }
 
     /// What was agreed on with its client, if it is a WebSocket.
     pub fn socket(&self) -> Option<Socket> {

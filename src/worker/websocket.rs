@@ -127,7 +127,7 @@ fn take(index: u32, reader: Option<Reader>, bytes: &[u8]) -> bool {
     let mut input = with(|worker| worker.inputs.remove(&index))
         .flatten()
         .unwrap_or_default();
-    let reply = input.answer(&reader, bytes);
+    let reply = input.answer(index, &reader, bytes);
     with(|worker| worker.heard(index, input));
     let frames = Frame::new(reply.frames);
     if reply.ends {
@@ -150,7 +150,7 @@ fn take(index: u32, reader: Option<Reader>, bytes: &[u8]) -> bool {
 }
 
 impl Input {
-    fn answer(&mut self, reader: &Reader, mut bytes: &[u8]) -> Reply {
+    fn answer(&mut self, index: u32, reader: &Reader, mut bytes: &[u8]) -> Reply {
         let mut reply = Reply::default();
         let mut work = 0;
         let limits = Limits {
@@ -165,7 +165,7 @@ impl Input {
                         Event::Binary(bytes) => bytes.len(),
                         _ => 0,
                     };
-                    reply.to(event, reader.socket);
+                    reply.to(event, index, reader.socket);
                     if work.max(reply.frames.len()) > WORK {
                         self.early = bytes.to_vec();
                         break;
@@ -180,7 +180,7 @@ impl Input {
 }
 
 impl Reply {
-    fn to(&mut self, event: Event, socket: Socket) {
+    fn to(&mut self, event: Event, index: u32, socket: Socket) {
         let out = &mut self.frames;
         match event {
             Event::Ping(payload) => frame::pong(&payload, out),
@@ -191,7 +191,7 @@ impl Reply {
             }
             Event::Text(text) if socket.echoes() => socket_text(socket, text.as_bytes(), out),
             Event::Binary(bytes) if socket.echoes() => frame::binary(&bytes, out),
-            Event::Text(text) => socket_text(socket, &command::answer(&text), out),
+            Event::Text(text) => command::answer(index, socket, &text, out),
             Event::Binary(_) => {
                 frame::close(CloseCode::Unsupported, "commands are text", out);
                 self.ends = true;

@@ -288,7 +288,7 @@ sub data {
 # ahead of the request.
 sub subscribe {
     my ($uri, %o) = @_;
-    my ($cname) = $uri =~ /[?&]cname=([^&]*)/;
+    my ($cname) = $uri =~ /[?&]cname=([^&,]*)/;
     my $admin = delete $o{admin} // '/icomet-admin';
     my $before = subscribers($cname, $admin);
     my $conn = conn(delete $o{port}, map { $_ => delete $o{$_} } qw(tls narrow unix ipv6 from));

@@ -26,7 +26,7 @@ socket.on('message', (data) => {
 });
 socket.on('pong', () => {
     console.log('pong');
-    socket.send(JSON.stringify({ id: 5, text: 'x'.repeat(1000) }));
+    socket.send(JSON.stringify({ type: 'subscribe', id: 5, channel: 'x'.repeat(1000) }));
 });
 socket.on('close', (code) => console.log('closed', code));
 socket.on('error', (error) => console.log('error', error.message));

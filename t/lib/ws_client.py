@@ -19,7 +19,7 @@ async def main(url):
             print(message["type"], message["seq"], len(message["content"]), flush=True)
         await (await ws.ping())
         print("pong", flush=True)
-        await ws.send(json.dumps({"id": 5, "text": "x" * 1000}))
+        await ws.send(json.dumps({"type": "subscribe", "id": 5, "channel": "x" * 1000}))
         print("reply", json.loads(await ws.recv())["id"], flush=True)
     print("closed", ws.close_code, flush=True)
 

@@ -11,7 +11,7 @@ use super::Problem;
 use super::problem::shortened;
 
 /// A body as one JSON value.
-pub(super) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
+pub(crate) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let detail = format!("the body is not UTF-8 at byte {}", error.valid_up_to());
         Problem::new(400, "not_utf8", detail)
@@ -25,7 +25,7 @@ fn bad_json(error: &serde_json::Error) -> Problem {
 }
 
 /// The members of an object, in the order of `names`. `pointer` is where it stands.
-pub(super) fn members<'a, const N: usize>(
+pub(crate) fn members<'a, const N: usize>(
     value: &'a RawValue,
     names: &[&'static str; N],
     pointer: &str,
@@ -88,7 +88,7 @@ fn escaped(key: &str) -> String {
 }
 
 /// The elements of an array; `None` when there are more than `most`.
-pub(super) fn elements<'a>(
+pub(crate) fn elements<'a>(
     value: &'a RawValue,
     most: usize,
     pointer: &str,
@@ -134,7 +134,7 @@ impl<'a> Visitor<'a> for Elements<'_> {
 }
 
 /// A string's text.
-pub(super) fn string<'a>(value: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, Problem> {
+pub(crate) fn string<'a>(value: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, Problem> {
     let text = value.get();
     if !text.starts_with('"') {
         return Err(Problem::at(pointer, "wrong_type", "a string is needed"));

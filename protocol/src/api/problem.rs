@@ -67,6 +67,14 @@ impl Problem {
         }
     }
 
+    /// Where it is in the body, as a JSON pointer.
+    pub fn pointer(&self) -> Option<&str> {
+        match &self.place {
+            Some(Where::Pointer(pointer)) => Some(pointer),
+            _ => None,
+        }
+    }
+
     /// Its JSON.
     pub fn to_json(&self) -> Vec<u8> {
         #[derive(Serialize)]

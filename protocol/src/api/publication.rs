@@ -234,7 +234,7 @@ fn channel_names<'a>(
 }
 
 /// A member that is a channel's name.
-pub(super) fn channel_name<'a>(
+pub(crate) fn channel_name<'a>(
     value: &'a RawValue,
     pointer: &str,
 ) -> Result<Cow<'a, str>, Problem> {
@@ -253,7 +253,7 @@ pub fn disconnect(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
     }
 }
 
-fn check_id(id: &str) -> Result<(), String> {
+pub(crate) fn check_id(id: &str) -> Result<(), String> {
     let is_good = (1..=MAX_ID).contains(&id.len());
     is_good
         .then_some(())

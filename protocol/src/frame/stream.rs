@@ -82,6 +82,24 @@ fn event(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
         resume::format_id(epoch, seq, out);
         out.push(b'\n');
     }
+    event_data(message, out);
+}
+
+/// Appends an SSE event of a subscriber of several channels, whose `id` tells where it stands in each;
+/// a broadcast is followed by its `next_seq`.
+pub fn sse_event(id: &[u8], message: &Message<'_>, out: &mut Vec<u8>) {
+    if !id.is_empty() {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(id);
+        out.push(b'\n');
+    }
+    event_data(message, out);
+    if let Some(next_seq) = message.after_broadcast() {
+        event_data(&next_seq, out);
+    }
+}
+
+fn event_data(message: &Message<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
     let start = out.len();
     message.write_json(out);

@@ -1,15 +1,18 @@
 //! `history`: what a channel has buffered.
 
+use std::rc::Rc;
+
 use icomet_engine::{Kind, MessageRef};
 use icomet_protocol::api::answer::{self, HistoryMessage};
 use icomet_protocol::api::{Problem, query};
 
 use super::{JSON, no_such_channel, no_worker};
 use crate::answer::Answer;
+use crate::config::hub::Hub;
 use crate::context::Context;
 use crate::ffi::event;
 use crate::ffi::request::Request;
-use crate::worker::with;
+use crate::worker::{Worker, with};
 
 /// Bytes of content after which an answer ends, as a long poll's batch does.
 const BYTES: usize = 256 << 10;
@@ -18,49 +21,57 @@ const BYTES: usize = 256 << 10;
 pub fn history(request: &Request, context: &Context) -> Result<Answer, Problem> {
     let asked = query::history(request.query())?;
     context.set_channel(request, &asked.channel);
-    let told = with(|worker| {
-        let hub = worker.hub_index(&context.hub)?;
-        let zone = worker.hubs[hub].zone;
-        let reading = zone.reading(worker.id);
-        let mut found: Vec<(u64, MessageRef)> = Vec::new();
-        // One more than wanted tells whether there are more.
-        let Some(history) = reading.history(
-            asked.channel.as_bytes(),
-            asked.since,
-            asked.limit + 1,
-            asked.reverse,
-            &mut found,
-        ) else {
-            return Some(None);
-        };
-        let (now, mut bytes, mut taken) = (event::now(), 0, 0);
-        for (_, message) in found.iter().take(asked.limit) {
-            bytes += reading.message(*message).content.len();
-            if taken > 0 && bytes > BYTES {
-                break;
-            }
-            taken += 1;
-        }
-        let wanted_from = asked.since.saturating_add(1);
-        let head = answer::History {
-            channel: &asked.channel,
-            epoch: zone.epoch(),
-            first_seq: history.first,
-            next_seq: history.next,
-            lost: history.first.saturating_sub(wanted_from),
-            more: found.len() > taken,
-        };
-        let messages = found.iter().take(taken).map(|(seq, message)| {
-            let message = reading.message(*message);
-            HistoryMessage {
-                seq: *seq,
-                is_broadcast: message.kind == Kind::Broadcast,
-                age: now.saturating_sub(message.time),
-                content: message.content,
-            }
-        });
-        Some(Some(answer::history(&head, messages)))
-    });
-    let body = told.flatten().ok_or_else(no_worker)?;
+    let told = with(|worker| body(worker, &context.hub, &asked)).flatten();
+    let body = told.ok_or_else(no_worker)?;
     Ok(Answer::new(200, JSON, body.ok_or_else(no_such_channel)?))
+}
+
+/// What the channel has of what is asked for, as JSON; `Some(None)`: there is no such channel. None: the
+/// hub is not this worker's.
+pub fn body(
+    worker: &mut Worker,
+    hub: &Rc<Hub>,
+    asked: &query::History<'_>,
+) -> Option<Option<Vec<u8>>> {
+    let hub = worker.hub_index(hub)?;
+    let zone = worker.hubs.get(hub)?.zone;
+    let reading = zone.reading(worker.id);
+    let mut found: Vec<(u64, MessageRef)> = Vec::new();
+    // One more than wanted tells whether there are more.
+    let Some(history) = reading.history(
+        asked.channel.as_bytes(),
+        asked.since,
+        asked.limit + 1,
+        asked.reverse,
+        &mut found,
+    ) else {
+        return Some(None);
+    };
+    let (now, mut bytes, mut taken) = (event::now(), 0, 0);
+    for (_, message) in found.iter().take(asked.limit) {
+        bytes += reading.message(*message).content.len();
+        if taken > 0 && bytes > BYTES {
+            break;
+        }
+        taken += 1;
+    }
+    let wanted_from = asked.since.saturating_add(1);
+    let head = answer::History {
+        channel: &asked.channel,
+        epoch: zone.epoch(),
+        first_seq: history.first,
+        next_seq: history.next,
+        lost: history.first.saturating_sub(wanted_from),
+        more: found.len() > taken,
+    };
+    let messages = found.iter().take(taken).map(|(seq, message)| {
+        let message = reading.message(*message);
+        HistoryMessage {
+            seq: *seq,
+            is_broadcast: message.kind == Kind::Broadcast,
+            age: now.saturating_sub(message.time),
+            content: message.content,
+        }
+    });
+    Some(Some(answer::history(&head, messages)))
 }

@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 
-use icomet_engine::ChannelRef;
+use icomet_engine::Reading;
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
 use icomet_protocol::message::{Kind, Message};
 
 use super::moving::Moving;
+use crate::answer::Answer;
 use crate::ffi::output::Frame;
 use crate::ffi::request::code;
 use crate::sink::Sink;
-use crate::worker::delivery::{farewell, poll_answer, room};
+use crate::worker::delivery::{farewell, poll_answer, poll_answer_at, room};
 use crate::worker::frames::{self, Batch};
+use crate::worker::many::{self, Pending, Subscription, Writer, compose};
 use crate::worker::{Worker, with};
 
 /// What a subscriber's polite end depends on.
@@ -21,8 +23,6 @@ pub struct PoliteEnd {
     pub transport: Transport,
     /// The zone's epoch.
     pub epoch: u64,
-    /// The next seq that it is sent.
-    pub cursor: u64,
     /// Its noop counter.
     pub noop: u64,
     /// JSONP callback of a long poll.
@@ -32,8 +32,23 @@ pub struct PoliteEnd {
 /// The last messages of a closed channel, as one of its subscribers is sent them.
 struct Last {
     frame: Frame,
-    /// The seq after them.
-    next: u64,
+    /// Where the client stands after them.
+    stand: Stand,
+}
+
+/// Where a client stands: of one channel the next seq, of several the last that it has in each.
+enum Stand {
+    One(u64),
+    Many(Vec<Option<u64>>),
+}
+
+impl Stand {
+    fn poll_answer(self, epoch: u64, jsonp: bool, body: Frame) -> Answer {
+        match self {
+            Stand::One(next) => poll_answer(epoch, next, jsonp, body),
+            Stand::Many(positions) => poll_answer_at(&many::etag(epoch, positions), jsonp, body),
+        }
+    }
 }
 
 impl Moving {
@@ -44,7 +59,9 @@ impl Moving {
         }
         with(|worker| {
             if let Some(attached) = worker.hubs.get(self.hub) {
-                attached.zone.passed_on(worker.id);
+                for _ in self.subscriptions.iter().flatten() {
+                    attached.zone.passed_on(worker.id);
+                }
             }
             worker
                 .handover
@@ -58,12 +75,12 @@ impl Moving {
     pub fn end_politely(self) {
         self.tell_end();
         if let Some(last) = with(|worker| worker.last_of(&self)).flatten() {
-            return self.end_with(&last);
+            return self.end_with(last);
         }
+        let stand = self.stand();
         let PoliteEnd {
             transport,
             epoch,
-            cursor,
             noop,
             callback,
         } = self.end;
@@ -73,41 +90,69 @@ impl Moving {
                 .and_then(|name| Callback::new(Cow::Borrowed(name.as_bytes())).ok());
             let message = Message {
                 kind: Kind::Noop,
-                channel: self.leaving.channel(),
+                channel: if self.is_many {
+                    ""
+                } else {
+                    self.leaving.channel()
+                },
                 seq: noop,
                 content: b"",
             };
             let body = frames::single(transport, epoch, &message, callback.as_ref());
-            let answer = poll_answer(epoch, cursor, callback.is_some(), Frame::new(body));
+            let answer = stand.poll_answer(epoch, callback.is_some(), Frame::new(body));
             self.leaving.answer(&answer);
         } else {
             let (frame, from) = self.rest.unwrap_or_default();
             let rest = frame.get(from..).unwrap_or_default();
             self.leaving.finish_behind(rest, &farewell(transport));
         }
-        ended(self.hub, self.reference);
+        ended(self.hub, &self.subscriptions);
+    }
+
+    fn stand(&self) -> Stand {
+        match self.subscriptions.as_slice() {
+            [Ok(subscription)] if !self.is_many => Stand::One(subscription.cursor),
+            all => Stand::Many(
+                all.iter()
+                    .map(|place| match place {
+                        Ok(subscription) => Some(subscription.cursor.saturating_sub(1)),
+                        Err(position) => *position,
+                    })
+                    .collect(),
+            ),
+        }
     }
 
     fn tell_end(&self) {
-        let (name, transport) = (self.leaving.channel(), self.end.transport);
+        let transport = self.end.transport;
         with(|worker| {
-            worker.tell_subscriber(self.hub, icomet_hooks::Kind::Unsubscribe, name, transport);
+            for subscription in self.subscriptions.iter().flatten() {
+                let (name, kind) = (&subscription.name, icomet_hooks::Kind::Unsubscribe);
+                worker.tell_subscriber(self.hub, kind, name, transport);
+            }
         });
     }
 
     /// Its channel was closed while it was under way.
-    fn end_with(mut self, last: &Last) {
-        self.leaving.seq = Some(last.next);
+    fn end_with(mut self, last: Last) {
+        if let Stand::One(next) = last.stand {
+            self.leaving.seq = Some(next);
+        }
         if self.end.transport == Transport::LongPoll {
-            let body = Frame::clone(&last.frame);
-            let answer = poll_answer(self.end.epoch, last.next, self.end.callback.is_some(), body);
+            let (epoch, jsonp) = (self.end.epoch, self.end.callback.is_some());
+            let answer = last.stand.poll_answer(epoch, jsonp, last.frame);
             self.leaving.answer(&answer);
         } else {
             let (frame, from) = self.rest.unwrap_or_default();
             let rest = frame.get(from..).unwrap_or_default();
-            self.leaving.finish_behind(rest, &last.frame);
+            let mut bytes = last.frame.to_vec();
+            if self.is_many {
+                // Its other channels go on where it comes back to.
+                bytes.extend_from_slice(&farewell(self.end.transport));
+            }
+            self.leaving.finish_behind(rest, &bytes);
         }
-        ended(self.hub, self.reference);
+        ended(self.hub, &self.subscriptions);
     }
 
     /// Nobody knows whose it is: its client comes anew. Its count goes when this worker does.
@@ -125,9 +170,11 @@ impl Moving {
 }
 
 /// A subscriber that nobody took is no longer counted.
-fn ended(hub: usize, reference: ChannelRef) {
+fn ended(hub: usize, subscriptions: &[Result<Subscription, Option<u64>>]) {
     with(|worker| {
-        worker.leave_channel(hub, reference);
+        for subscription in subscriptions.iter().flatten() {
+            worker.leave_channel(hub, subscription.reference);
+        }
         worker
             .handover
             .exodus
@@ -137,14 +184,23 @@ fn ended(hub: usize, reference: ChannelRef) {
 }
 
 impl Worker {
-    /// What is left of its channel, if that was closed.
+    /// What is left of its channel, if that was closed; of several, what is left of those that were.
     fn last_of(&mut self, moving: &Moving) -> Option<Last> {
         let zone = self.hubs.get(moving.hub)?.zone;
         let end = &moving.end;
         let reading = zone.reading(self.id);
-        let room = room(end.transport);
-        let batch = Batch::read(&reading, moving.reference, end.cursor, room);
-        let name = moving.leaving.channel();
+        let mut room = room(end.transport);
+        let subscription = match moving.subscriptions.as_slice() {
+            [Ok(subscription)] if !moving.is_many => subscription,
+            all => {
+                let Stand::Many(positions) = moving.stand() else {
+                    return None;
+                };
+                return last_of_many(&reading, end, all, positions, &mut room);
+            }
+        };
+        let batch = Batch::read(&reading, subscription.reference, subscription.cursor, room);
+        let name = &*subscription.name;
         let frame = match end.transport {
             _ if !batch.closes() => return None,
             Transport::LongPoll => {
@@ -159,7 +215,43 @@ impl Worker {
         };
         Some(Last {
             frame,
-            next: batch.next,
+            stand: Stand::One(batch.next),
         })
     }
+}
+
+fn last_of_many(
+    reading: &Reading<'_>,
+    end: &PoliteEnd,
+    subscriptions: &[Result<Subscription, Option<u64>>],
+    positions: Vec<Option<u64>>,
+    room: &mut usize,
+) -> Option<Last> {
+    let callback = end.callback.as_deref();
+    let callback = callback.and_then(|name| Callback::new(name.as_bytes().into()).ok());
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(
+        end.transport,
+        end.epoch,
+        positions,
+        callback.as_ref(),
+        &mut bytes,
+    );
+    let mut closes = false;
+    for (place, subscription) in subscriptions.iter().enumerate() {
+        let Ok(subscription) = subscription else {
+            continue;
+        };
+        let mut pending = Pending {
+            place,
+            name: &subscription.name,
+            reference: subscription.reference,
+            cursor: subscription.cursor,
+        };
+        let found = compose(reading, &mut pending, room, &mut writer);
+        closes |= found.is_some_and(|found| found.closes);
+    }
+    let stand = Stand::Many(writer.finish());
+    let frame = Frame::new(bytes);
+    closes.then_some(Last { frame, stand })
 }

@@ -6,8 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use icomet_engine::ChannelRef;
-use icomet_handover::{Flags, Origin, Packet, Passage, Request, Resume, Variable};
+use icomet_handover::{Flags, Origin, Packet, Passage, Place, Request, Resume, Variable};
 use nginx_sys::ngx_event_t;
 use rustix::io::Errno;
 
@@ -21,6 +20,7 @@ use crate::ffi::socket::LoopSocket;
 use crate::ffi::{cycle, event, log};
 use crate::sink::Sink;
 use crate::worker::leaving::Leaving;
+use crate::worker::many::Subscription;
 use crate::worker::subscriber::Subscriber;
 use crate::worker::wheel::{tick, ticks};
 use crate::worker::{Worker, generation, with};
@@ -41,8 +41,11 @@ pub struct Moving {
     pub leaving: Leaving,
     /// Index of its hub.
     pub hub: usize,
-    /// Its channel, where it counts until another worker has it.
-    pub reference: ChannelRef,
+    /// Its channels, where it counts until another worker has it; of several with where it stands in those
+    /// that it has no more.
+    pub subscriptions: Vec<Result<Subscription, Option<u64>>>,
+    /// It may have any number of them.
+    pub is_many: bool,
     packet: Vec<u8>,
     /// What it has not taken of a frame, from that byte on.
     pub rest: Option<(Frame, usize)>,
@@ -400,7 +403,6 @@ impl Worker {
         let end = PoliteEnd {
             transport: subscriber.transport,
             epoch,
-            cursor: subscriber.cursor,
             noop: subscriber.noop,
             callback: self
                 .callbacks
@@ -414,22 +416,32 @@ impl Worker {
         let rest = self.rests.remove(&index).map(|rest| rest.parts());
         let from = rest.as_ref().map(|(_, from)| *from as u32);
         let worker = named(self.id);
-        let (leaving, hub, reference) = self.take_out(index)?;
+        let is_many = subscriber.is_many();
+        let subscriptions = self.subscriptions_of(index);
+        let (leaving, hub, _) = self.take_out(index)?;
         let mut moving = Moving {
             leaving,
             hub,
-            reference,
+            subscriptions,
+            is_many,
             packet: Vec::new(),
             rest,
             end,
         };
-        let resume = |channel, hub| Resume {
+        let places = moving.subscriptions.iter().map(|place| match place {
+            Ok(subscription) => Place::Open(icomet_handover::Subscription {
+                channel: &subscription.name,
+                number: subscription.reference.number(),
+                cursor: subscription.cursor,
+            }),
+            Err(position) => Place::Ended(*position),
+        });
+        let resume = |hub| Resume {
             hub,
             epoch,
-            channel,
-            number: reference.number(),
+            places: places.collect(),
+            is_many,
             transport: moving.end.transport,
-            cursor: moving.end.cursor,
             noop: moving.end.noop,
             deadline,
             idle,
@@ -453,7 +465,7 @@ impl Worker {
 /// Writes the packet of a subscriber; `None` when it cannot move.
 fn write<'a>(
     leaving: &'a Leaving,
-    resume: impl FnOnce(&'a str, &'a str) -> Resume<'a>,
+    resume: impl FnOnce(&'a str) -> Resume<'a>,
     packet: &mut Vec<u8>,
 ) -> Option<()> {
     let Sink::Parked(connection, _) = &leaving.sink else {
@@ -469,7 +481,7 @@ fn write<'a>(
         })
     });
     let variables = variables.collect();
-    let resume = resume(&parked.channel, &parked.hub.name);
+    let resume = resume(&parked.hub.name);
     parked.record.with_kept(|kept| {
         let origin = Origin {
             listening,

@@ -6,16 +6,17 @@ use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 
 use icomet_engine::WorkerId;
-use icomet_handover::{Packet, Passage, Resume};
+use icomet_handover::{Packet, Passage, Place, Resume, Subscription};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
+use icomet_protocol::message::{Kind, Message};
 use rustc_hash::FxHashMap;
 
 use super::{Handover, PACKETS, forget, wire};
 use crate::config::hub::Hub;
 use crate::config::kept;
 use crate::config::main::MainConf;
-use crate::config::places::Place;
+use crate::config::places::Place as ConfiguredPlace;
 use crate::endpoint::{self, Side};
 use crate::ffi::connection::{Kept, request_handler, tell_request_handler};
 use crate::ffi::output::Frame;
@@ -23,10 +24,13 @@ use crate::ffi::passage::{Fresh, Refusal};
 use crate::ffi::socket::LoopSocket;
 use crate::ffi::{cycle, event, log};
 use crate::sink::Sink;
+use crate::worker::frames::enveloped;
+use crate::worker::many::Writer;
 use crate::worker::parking::Rest;
-use crate::worker::subscriber::Subscriber;
+use crate::worker::subscriber::{Marks, Subscriber};
 use crate::worker::wheel::{Place as WheelPlace, tick, ticks};
-use crate::worker::{Worker, generation, with};
+use crate::worker::{Worker, generation, many, with};
+use icomet_tables::NONE;
 
 /// The longest frame that is taken along, in bytes: one message of the largest max_message_size there is
 /// (256m), what precedes it in the frame, and their framing.
@@ -107,7 +111,7 @@ fn take_one(socket: LoopSocket, index: u32, buffer: &mut [u8]) -> bool {
 struct Destination<'a> {
     hub: Rc<Hub>,
     hub_index: usize,
-    places: Vec<&'a Place>,
+    places: Vec<&'a ConfiguredPlace>,
     transport: Transport,
 }
 
@@ -150,7 +154,7 @@ fn take(passage: &Passage<'_>, fds: Vec<OwnedFd>) -> Result<(), Refusal> {
         uri: request.uri,
         args: request.args,
     };
-    let entered = with(|worker| worker.take_over(passage, &destination, &kept, fresh, rest));
+    let entered = with(|worker| worker.take_over(passage, &destination, place, &kept, fresh, rest));
     entered.unwrap_or(Err(Refusal::Full))
 }
 
@@ -171,7 +175,7 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
     if callback.is_some_and(|name| Callback::new(name.as_bytes().into()).is_err()) {
         return Err(Refusal::NoPlace);
     }
-    let serves = |place: &&Place| {
+    let serves = |place: &&ConfiguredPlace| {
         let location = place.location();
         let endpoint = endpoint::of_path(location, passage.request.uri);
         location.side() == Some(Side::Front)
@@ -252,14 +256,14 @@ impl Worker {
         &mut self,
         passage: &Passage<'_>,
         destination: &Destination<'_>,
+        place: &ConfiguredPlace,
         kept: &Kept<'_>,
         fresh: Fresh,
         rest: Option<Rest>,
     ) -> Result<(), Refusal> {
         let Resume {
-            channel: name,
-            number,
-            cursor,
+            ref places,
+            is_many,
             noop,
             deadline,
             idle,
@@ -278,13 +282,23 @@ impl Worker {
         let from = WorkerId { slot, incarnation };
         let attached = &mut self.hubs[destination.hub_index];
         let zone = attached.zone;
-        let taken = zone.pass_on(name.as_bytes(), number, cursor, from, self.id);
-        let Some(reference) = taken else {
-            self.records.forget(record);
-            fresh.give_up();
-            return Err(Refusal::NoPlace);
+        let pass_on = |it: &Subscription<'_>| {
+            zone.pass_on(it.channel.as_bytes(), it.number, it.cursor, from, self.id)
         };
-        let channel = attached.local(reference, name, cursor);
+        // Of several channels all must be there: in part it could not be given back.
+        let can_pass =
+            |it: &Subscription<'_>| zone.can_pass_on(it.channel.as_bytes(), it.number, it.cursor);
+        let (channel, cursor) = match places.as_slice() {
+            all if is_many && all.iter().filter_map(Place::open).all(can_pass) => (NONE, 0),
+            [Place::Open(it)] if !is_many && let Some(reference) = pass_on(it) => {
+                (attached.local(reference, it.channel, it.cursor), it.cursor)
+            }
+            _ => {
+                self.records.forget(record);
+                fresh.give_up();
+                return Err(Refusal::NoPlace);
+            }
+        };
         let usual = ticks(destination.hub.polling_timeout);
         let idle = idle.map_or(usual, |idle| idle.min(usual));
         let now = tick(event::now());
@@ -309,8 +323,19 @@ impl Worker {
             busy: true,
             parking: false,
             has_more: callback.is_some(),
+            marks: place.location().marks().with(Marks::MANY, is_many),
         };
         let index = self.take_in(subscriber, callback);
+        let mut rest = rest;
+        if is_many {
+            let closes = self.take_over_many(index, destination.hub_index, places, from);
+            if !closes.is_empty() {
+                let (frame, sent) = rest.map(Rest::parts).unwrap_or_default();
+                let left = frame.get(sent..).unwrap_or_default();
+                let closes = enveloped(closes, kept.chunked);
+                rest = Some(Rest::new(Frame::new([left, &closes].concat()), 0));
+            }
+        }
         if let Some(address) = connection.address() {
             self.readmit(destination.hub_index, index, address.into());
         }
@@ -322,5 +347,58 @@ impl Worker {
             None => self.resume_later(index),
         }
         Ok(())
+    }
+
+    /// Takes the channels of a subscriber of several over, all of which were there a moment ago. Whoever
+    /// was closed in this moment is told so by the bytes returned; a long poll finds out when it comes back.
+    fn take_over_many(
+        &mut self,
+        owner: u32,
+        hub: usize,
+        places: &[Place<'_>],
+        from: WorkerId,
+    ) -> Vec<u8> {
+        let mut taken = Vec::with_capacity(places.len());
+        let mut closed = Vec::new();
+        for (index, place) in places.iter().enumerate() {
+            taken.push(match place {
+                Place::Ended(position) => many::Place::Ended(*position),
+                Place::Open(it) => match self.take_over_one(owner, hub, it, from) {
+                    Some(entry) => many::Place::Open(entry),
+                    None => {
+                        closed.push((index, Message::bare(Kind::Close, it.channel, it.cursor)));
+                        many::Place::Ended(Some(it.cursor.saturating_sub(1)))
+                    }
+                },
+            });
+        }
+        self.many.insert(owner, many::Many::new(taken));
+        let mut bytes = Vec::new();
+        let subscriber = self.subscribers.get(owner);
+        let transport = subscriber.map(|subscriber| subscriber.transport);
+        if let Some(transport) = transport.filter(|transport| *transport != Transport::LongPoll) {
+            // What closes a channel changes no position, so none is needed.
+            let mut writer = Writer::new(transport, 0, Vec::new(), None, &mut bytes);
+            for (place, message) in closed {
+                writer.push(place, &message);
+            }
+        }
+        bytes
+    }
+
+    fn take_over_one(
+        &mut self,
+        owner: u32,
+        hub: usize,
+        it: &Subscription<'_>,
+        from: WorkerId,
+    ) -> Option<u32> {
+        let attached = self.hubs.get_mut(hub)?;
+        let name = it.channel.as_bytes();
+        let reference = attached
+            .zone
+            .pass_on(name, it.number, it.cursor, from, self.id)?;
+        let local = attached.local(reference, it.channel, it.cursor);
+        self.take_in_subscription(owner, local, it.cursor)
     }
 }

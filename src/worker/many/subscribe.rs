@@ -1,0 +1,186 @@
+//! A client asks for several channels at once.
+
+use icomet_engine::{ChannelRef, Request as EngineRequest, Stay, SubscribeError, WakeSet};
+use icomet_protocol::frame::Transport;
+use icomet_protocol::message::{Kind, Message};
+
+use super::delivery::{Writer, refusal};
+use super::{Many, Place, etag};
+use crate::config::hub::Hub;
+use crate::ffi::event;
+use crate::ffi::output::Frame;
+use crate::sink::Held;
+use crate::worker::Worker;
+use crate::worker::delivery::{poll_answer_at, room};
+use crate::worker::frames::Batch;
+use crate::worker::subscribe::{Ask, Outcome, Wanted, authority, head_of, status_of};
+use icomet_tables::NONE;
+
+/// A channel that let a client in, or what it is told instead.
+pub struct Entered {
+    /// The channel, if the client is counted there.
+    pub reference: Option<ChannelRef>,
+    /// The next seq that it is sent.
+    pub cursor: u64,
+    /// The channel's next seq.
+    pub channel_next: u64,
+    /// Something was written for the client.
+    pub wrote: bool,
+}
+
+impl Worker {
+    /// Subscribes to several channels. Each lets the client in or not, by itself; only without memory in
+    /// the zone nothing is done for any.
+    pub fn subscribe_many(&mut self, ask: &Ask<'_>, wanted: &[Wanted<'_>], held: Held) -> Outcome {
+        let Some(attached) = self.hubs.get(ask.hub) else {
+            return Outcome::Refused(SubscribeError::ZoneFull);
+        };
+        let (hub, epoch) = (std::rc::Rc::clone(&attached.hub), attached.zone.epoch());
+        let poll = ask.transport == Transport::LongPoll;
+        let known = |wanted: &Wanted<'_>| {
+            let is_known = wanted.seq > 0 && wanted.epoch.is_none_or(|known| known == epoch);
+            is_known.then(|| wanted.seq - 1)
+        };
+        let positions = wanted.iter().map(known).collect();
+        let mut bytes = match ask.transport {
+            Transport::LongPoll => Vec::new(),
+            transport => head_of(transport),
+        };
+        let callback = ask.callback.as_ref();
+        let mut writer = Writer::new(ask.transport, epoch, positions, callback, &mut bytes);
+        let mut room = room(ask.transport);
+        let mut wake = WakeSet::default();
+        let mut ready = ask.wait == Some(0);
+        let mut entered: Vec<Option<Entered>> = Vec::with_capacity(wanted.len());
+        let mut full = false;
+        for (place, wanted) in wanted.iter().enumerate() {
+            let stay = match (poll, ready) {
+                (false, _) => Stay::Always,
+                (true, false) => Stay::UnlessReady,
+                (true, true) => Stay::Never,
+            };
+            let result = self.enter_channel(
+                ask.hub,
+                &hub,
+                wanted,
+                stay,
+                place,
+                &mut room,
+                &mut writer,
+                &mut wake,
+            );
+            match result {
+                Ok(channel) => {
+                    ready |= channel.wrote;
+                    entered.push(Some(channel));
+                }
+                Err(SubscribeError::ZoneFull) => {
+                    full = true;
+                    break;
+                }
+                Err(error) => {
+                    let (status, content) = status_of(&error);
+                    writer.push(place, &refusal(wanted.name, status, content));
+                    ready = true;
+                    entered.push(None);
+                }
+            }
+        }
+        let positions = writer.finish();
+        let nobody = !entered.is_empty() && entered.iter().all(Option::is_none);
+        if full || nobody || (poll && ready) {
+            for reference in entered.iter().flatten().filter_map(|e| e.reference) {
+                self.leave_channel(ask.hub, reference);
+            }
+            self.ring(&wake);
+            return if full {
+                Outcome::Refused(SubscribeError::ZoneFull)
+            } else if poll {
+                let jsonp = callback.is_some();
+                let tag = etag(epoch, positions);
+                Outcome::Answer(poll_answer_at(&tag, jsonp, Frame::new(bytes)), None)
+            } else {
+                Outcome::Whole(bytes)
+            };
+        }
+        let owner = self.hold(ask, held, NONE, 0, hub.polling_timeout);
+        self.many.insert(owner, Many::default());
+        let all = wanted.iter().zip(entered).zip(positions);
+        let places = all.map(|((wanted, channel), position)| {
+            let entry =
+                channel.and_then(|channel| self.take_in_channel(owner, wanted.name, &channel));
+            entry.map_or(Place::Ended(position), Place::Open)
+        });
+        let places = places.collect();
+        self.many.insert(owner, Many::new(places));
+        for name in self.names_of(owner) {
+            let kind = icomet_hooks::Kind::Subscribe;
+            self.tell_subscriber(ask.hub, kind, &name, ask.transport);
+        }
+        self.ring(&wake);
+        Outcome::Held(
+            owner,
+            None,
+            Frame::new(if poll { Vec::new() } else { bytes }),
+        )
+    }
+
+    /// Lets a client into one channel, and writes what it has for it.
+    #[allow(clippy::too_many_arguments)]
+    pub fn enter_channel(
+        &mut self,
+        hub_index: usize,
+        hub: &Hub,
+        wanted: &Wanted<'_>,
+        stay: Stay,
+        place: usize,
+        room: &mut usize,
+        writer: &mut Writer<'_>,
+        wake: &mut WakeSet,
+    ) -> Result<Entered, SubscribeError> {
+        let attached = self.hubs.get(hub_index).ok_or(SubscribeError::ZoneFull)?;
+        let zone = attached.zone;
+        let request = EngineRequest {
+            name: wanted.name.as_bytes(),
+            seq: wanted.seq,
+            epoch: wanted.epoch,
+            authority: authority(hub.auth, wanted.token),
+            stay,
+        };
+        let mut messages = Vec::new();
+        let reading = zone.reading(self.id);
+        let now = event::now();
+        let subscription = reading.subscribe(&request, &hub.limits, now, &mut messages, wake)?;
+        let mut batch = Batch::of_subscription(&reading, &subscription, messages, (*room).max(1));
+        if *room == 0 {
+            batch.put_off();
+        }
+        let mut wrote = subscription.told;
+        if subscription.told {
+            writer.push(
+                place,
+                &Message::bare(Kind::NextSeq, wanted.name, batch.next),
+            );
+        } else {
+            batch.each(&reading, wanted.name, |message| {
+                *room = room.saturating_sub(message.content.len().max(1));
+                wrote = true;
+                writer.push(place, message);
+            });
+        }
+        Ok(Entered {
+            reference: subscription.channel,
+            cursor: batch.next,
+            channel_next: batch.channel_next,
+            wrote,
+        })
+    }
+
+    /// Takes the subscription to a channel that let the client in into the tables.
+    pub fn take_in_channel(&mut self, owner: u32, name: &str, channel: &Entered) -> Option<u32> {
+        let hub = usize::from(self.subscribers.get(owner)?.hub);
+        let attached = self.hubs.get_mut(hub)?;
+        let local = attached.local(channel.reference?, name, channel.channel_next);
+        self.take_in_subscription(owner, local, channel.cursor)
+    }
+}

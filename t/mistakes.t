@@ -719,3 +719,30 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*ws_max_message_size "257m".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 80: max_channels_per_subscriber: zero
+--- http_config
+    icomet_hub main { max_channels_per_subscriber 0; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid max_channels_per_subscriber "0": use a number from 1 to 256.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 81: icomet_ws_publish is neither on nor off
+--- config
+    location /x { icomet_ws_publish yes; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid value "yes" in "icomet_ws_publish": use "on" or "off".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 82: icomet_ws_publish twice
+--- config
+    location /x { icomet_ws_publish on; icomet_ws_publish on; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_ws_publish" is duplicate.* in \S*nginx\.conf:\d+/]

@@ -21,7 +21,7 @@ pub const MAX_COMMAND_ID: usize = 128;
 /// A command, and the id that its answer repeats.
 #[derive(Clone, Debug)]
 pub struct Command<'a> {
-    /// A JSON string or number.
+    /// A JSON string or whole number.
     pub id: Option<&'a RawValue>,
     /// What is asked for.
     pub action: Action<'a>,
@@ -180,7 +180,7 @@ pub fn read(text: &str) -> Result<Command<'_>, (Option<&RawValue>, Failure)> {
     let members = Members(object::members(value, &MEMBERS, "").map_err(none)?);
     let id = members.get("id");
     if id.is_some_and(|id| !is_id(id)) {
-        let content = "/id: a string or a number of at most 128 bytes is needed";
+        let content = "/id: a string of at most 128 bytes or a whole number is needed";
         return Err((None, Failure::new("bad_member", content)));
     }
     match action(&members) {
@@ -191,8 +191,8 @@ pub fn read(text: &str) -> Result<Command<'_>, (Option<&RawValue>, Failure)> {
 
 fn is_id(id: &RawValue) -> bool {
     let text = id.get();
-    let is_kind =
-        text.starts_with(|first: char| first == '"' || first == '-' || first.is_ascii_digit());
+    // Half of a surrogate pair is no text, and 1e999 no number that every client could read back.
+    let is_kind = object::string(id, "/id").is_ok() || text.parse::<i64>().is_ok();
     is_kind && text.len() <= MAX_COMMAND_ID
 }
 

@@ -119,7 +119,8 @@ fn another_version_is_said() {
     bytes[0] = VERSION + 1;
     let error = Packet::decode(&bytes).unwrap_err();
     assert_eq!(error, DecodeError::Version(Some(VERSION + 1)));
-    assert_eq!(error.to_string(), "packet of version 3, not 2");
+    let expected = format!("packet of version {}, not {VERSION}", VERSION + 1);
+    assert_eq!(error.to_string(), expected);
     assert_eq!(Packet::decode(&[]).unwrap_err(), DecodeError::Version(None));
 }
 

@@ -24,6 +24,7 @@ help:
 	@echo 'make test-engine   the tests of all crates but the one of the module'
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
 	@echo 'make test-api      docs/openapi.yaml against a running server, by schemathesis'
+	@echo 'make test-browser  a headless Chromium as a client, by WebSocket and EventSource'
 	@echo 'make test-held     the same, with icomet_park off'
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
@@ -40,7 +41,7 @@ help:
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
 	@echo 'make fuzz          fuzz each TARGET (default: all of fuzz/) for FUZZ_SECONDS (120)'
-	@echo 'make bench         install what is missing, compare with nchan and with a bare sender (10 minutes)'
+	@echo 'make bench         install what is missing, compare with nchan and with a bare sender (a quarter of an hour)'
 	@echo 'make bench-c1000k  the same for a million subscribers (24 GB of memory)'
 	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'
@@ -66,7 +67,7 @@ run: setup-run build
 	@script/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine test-fuzz build test-nginx test-api test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-nginx test-api test-browser test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -99,6 +100,10 @@ test-nginx: build
 .PHONY: test-api
 test-api: build
 	script/test-api.sh $(API)
+
+.PHONY: test-browser
+test-browser: build
+	script/test-browser.sh
 
 test-held: build
 	ICOMET_TEST_PARK=off script/test-nginx.sh plain

@@ -54,6 +54,8 @@ cat >"$folder/spec.json" <<END
 END
 
 "$target/release/nginx-objs/nginx" -p "$folder/nginx" -c nginx.conf
+# Written a moment after the command has returned.
+until [ -s "$folder/nginx/logs/nginx.pid" ]; do sleep 0.05; done
 trap 'kill "$(cat "$folder/nginx/logs/nginx.pid")"' EXIT
 "$folder/venv/bin/wstest" -m fuzzingclient -s "$folder/spec.json" >"$folder/log" 2>&1 || {
     tail -n 30 "$folder/log"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make run`, `make test` or `make bench` needs and this machine lacks: Debian packages, and for the test of
-# the API schemathesis in target/venv. Rust is asked for.
+# Installs what `make run`, `make test` or `make bench` needs and this machine lacks: Debian packages, and for the tests
+# schemathesis in target/venv and clients from npm in target/npm. Rust is asked for.
 #
 #   script/setup.sh run    compilers and libraries for the module and the vendored nginx
 #   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
@@ -16,6 +16,10 @@ POOL=http://deb.debian.org/debian
 run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libssl-dev)
 test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck
     python3-venv python3-websockets nodejs node-ws)
+# A node that is not Debian's brings its own npm.
+command -v npm >/dev/null || test_packages+=(npm)
+# Without it `make test-browser` is skipped.
+browser_package=chromium-headless-shell
 bench_packages=(nginx libnginx-mod-nchan)
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -120,6 +124,35 @@ install_venv() {
     cp "$wanted" "$venv/installed.txt"
 }
 
+# The lock file has the checksums.
+install_npm() {
+    local folder=${CARGO_TARGET_DIR:-$PWD/target}/npm wanted=script/npm/package-lock.json
+    ! cmp -s "$wanted" "$folder/installed.json" || return 0
+    say "installing the clients of script/npm/package.json in $folder"
+    mkdir -p "$folder"
+    cp script/npm/package.json script/npm/package-lock.json "$folder"
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    cp "$wanted" "$folder/installed.json"
+}
+
+has_browser() {
+    local name
+    for name in chromium-headless-shell chromium; do
+        ! command -v "$name" >/dev/null || return 0
+    done
+    return 1
+}
+
+install_browser() {
+    has_browser || apt_install "$browser_package" || say "$browser_package cannot be installed: make test-browser will be skipped"
+}
+
+# What the tests have from elsewhere.
+install_for_tests() {
+    install_venv
+    install_npm
+}
+
 # Lists of their own, so that this machine's package sources stay as they are. apt checks the signatures.
 download_from_sid() {
     local folder=$1 options
@@ -143,7 +176,7 @@ check_rust "$1"
 
 if ! command -v apt-get >/dev/null; then
     say "this is no Debian: see to it yourself that the equivalents of these packages are installed: ${wanted[*]}"
-    [ "$1" != test ] || install_venv
+    [ "$1" != test ] || install_for_tests
     exit 0
 fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
@@ -151,12 +184,14 @@ perl_missing=""
 if [ "$1" = test ] && [ -n "$(missing_of libtest-nginx-perl)" ] && ! perl -MTest::Nginx::Socket -e 1 2>/dev/null; then
     perl_missing=yes
 fi
-if [ ${#missing[@]} -eq 0 ] && [ -z "$perl_missing" ]; then
-    [ "$1" != test ] || install_venv
+browser_missing=""
+[ "$1" != test ] || has_browser || browser_missing=yes
+if [ ${#missing[@]} -eq 0 ] && [ -z "$perl_missing$browser_missing" ]; then
+    [ "$1" != test ] || install_for_tests
     exit 0
 fi
 
-say "installing for 'make $1': ${missing[*]}${perl_missing:+ libtest-nginx-perl}"
+say "installing for 'make $1': ${missing[*]}${perl_missing:+ libtest-nginx-perl}${browser_missing:+ $browser_package}"
 as_root apt-get update -qq || say "a package list could not be refreshed; trying with what is there"
 case " ${missing[*]} " in
     *" nginx "*) install_without_service "${missing[@]}" ;;
@@ -164,5 +199,6 @@ case " ${missing[*]} " in
     *) apt_install "${missing[@]}" ;;
 esac
 [ -z "$perl_missing" ] || install_test_nginx
-[ "$1" != test ] || install_venv
+[ -z "$browser_missing" ] || install_browser
+[ "$1" != test ] || install_for_tests
 say "done"

@@ -106,12 +106,17 @@ fn nchan(zone: usize) -> (String, String) {
 "
     );
     let mut server = String::from(
-        "        location = /pub { nchan_publisher http; nchan_channel_id $arg_id; }\n",
+        "        location = /pub { nchan_publisher http; nchan_channel_id $arg_id; }
+        location = /pub-deflate {
+            nchan_publisher http; nchan_channel_id $arg_id; nchan_deflate_message_for_websocket on;
+        }
+",
     );
     for (path, transport) in [
         ("sse", "eventsource"),
         ("stream", "http-raw-stream"),
         ("poll", "longpoll"),
+        ("ws", "websocket"),
     ] {
         server.push_str(&format!(
             "        location = /{path} {{ nchan_subscriber {transport}; nchan_channel_id $arg_id; }}\n"

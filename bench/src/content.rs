@@ -33,6 +33,43 @@ impl Content {
         )
     }
 
+    /// A JSON text of so many bytes (200 at least), as of a chat: words and names that compress as such do.
+    pub fn write_json(&self, length: usize) -> String {
+        const WORDS: [&str; 32] = [
+            "the", "of", "message", "and", "tomorrow", "a", "in", "we", "meeting", "is", "train",
+            "you", "that", "it", "weather", "was", "for", "on", "question", "are", "with", "Paris",
+            "they", "be", "at", "one", "number", "have", "this", "from", "by", "thanks",
+        ];
+        let mark = self.write();
+        let mark = &mark[..MARK];
+        let mut text = format!("{{\"mark\":\"{mark}\",\"room\":\"general\",\"messages\":[");
+        // A linear congruential generator (Knuth's MMIX): the same text for all, in any run.
+        let mut state = u64::from(self.number);
+        let mut next = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        while text.len() + 110 < length {
+            let (user, time) = (next(1000), 1_000_000 + next(1_000_000));
+            text.push_str(&format!(
+                "{{\"user\":\"u{user:03}\",\"time\":{time},\"text\":\""
+            ));
+            for _ in 0..6 {
+                let word = WORDS[usize::try_from(next(32)).unwrap_or(0)];
+                text.push_str(word);
+                text.push(' ');
+            }
+            text.push_str("\"},");
+        }
+        text.push_str("{\"end\":\"");
+        let rest = length.saturating_sub(text.len() + 4);
+        text.push_str(&"x".repeat(rest));
+        text.push_str("\"}]}");
+        text
+    }
+
     fn read(mark: &[u8]) -> Option<Self> {
         if mark[0] != b'~' || mark[MARK - 1] != b'~' || mark[9] != b'.' || mark[18] != b'.' {
             return None;
@@ -90,6 +127,18 @@ mod tests {
         let bytes = format!("id: a-1\ndata: {{\"content\":\"{text}\"}}\n\n{text}");
         assert_eq!(scan(bytes.as_bytes(), |c| found.push(c)), bytes.len());
         assert_eq!(found, [ONE, ONE]);
+    }
+
+    #[test]
+    fn a_json_text_is_one_of_its_length_and_read_back() {
+        for length in [200, 1024, 2048] {
+            let text = ONE.write_json(length);
+            assert_eq!(text.len(), length);
+            assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+            let mut found = Vec::new();
+            scan(text.as_bytes(), |c| found.push(c));
+            assert_eq!(found, [ONE]);
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Sums {
     pub repeated: u64,
     /// Messages of another channel.
     pub foreign: u64,
+    /// Bytes received, heads included.
+    pub bytes: u64,
     /// When the last message came.
     pub last: u64,
 }
@@ -181,6 +183,7 @@ impl Crowd {
             sums.skipped += tally.skipped.load(Relaxed);
             sums.repeated += tally.repeated.load(Relaxed);
             sums.foreign += tally.foreign.load(Relaxed);
+            sums.bytes += tally.bytes.load(Relaxed);
             sums.last = sums.last.max(tally.last.load(Relaxed));
         }
         sums

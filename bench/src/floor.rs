@@ -1,9 +1,9 @@
 //! The floor: what delivery costs when nothing is done but one `send` a subscriber.
 //!
 //! Each thread has a listener of its own on the shared port and a descriptor table of its own. It
-//! accepts, reads a request's head, answers with an SSE head and keeps the socket; or it takes a
-//! publish, hands one prebuilt frame to every thread, and answers. A frame has the bytes that
-//! icomet sends. There is no log, no buffer, no limit, no second transport.
+//! accepts, reads a request's head, answers with an SSE head or by opening a WebSocket, and keeps the
+//! socket; or it takes a publish, hands prebuilt frames to every thread, and answers. A frame has the
+//! bytes that icomet sends. There is no log, no buffer, no limit, and nothing that a client sends is read.
 
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 
 use crate::http;
 use crate::sys::{self, Bell, Epoll, Events};
+use crate::websocket;
 
 const LISTENER: u64 = u64::MAX;
 const BELL: u64 = u64::MAX - 1;
@@ -26,10 +27,17 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\nServer: floor\r\nContent-Type: text/event
 const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nServer: floor\r\nContent-Length: 14\r\n\r\n{\"type\":\"ok\"}\n";
 
-/// A frame on its way to one channel.
+/// A message in the framing of each transport.
+#[derive(Clone)]
+struct Frames {
+    event: Arc<[u8]>,
+    socket: Arc<[u8]>,
+}
+
+/// A message on its way to one channel.
 struct Job {
     channel: u32,
-    frame: Arc<[u8]>,
+    frames: Frames,
 }
 
 /// How other threads reach one.
@@ -80,6 +88,8 @@ struct Client {
     fd: OwnedFd,
     /// The channel that it listens to.
     channel: Option<u32>,
+    /// Whether by a WebSocket.
+    socket: bool,
 }
 
 struct Server {
@@ -157,7 +167,11 @@ impl Server {
             if self.clients.len() <= index {
                 self.clients.resize_with(index + 1, || None);
             }
-            self.clients[index] = Some(Client { fd, channel: None });
+            self.clients[index] = Some(Client {
+                fd,
+                channel: None,
+                socket: false,
+            });
         }
     }
 
@@ -175,21 +189,24 @@ impl Server {
             return self.close(index);
         };
         match request {
-            Request::Subscribe(channel) => self.subscribe(index, channel),
-            Request::Publish(channel, frame) => {
+            Request::Subscribe { channel, socket } => self.subscribe(index, channel, socket),
+            Request::Publish(channel, frames) => {
                 // The answer goes first: whoever is woken below may take the core.
                 let _ = sys::send(&client.fd, ANSWER);
-                self.publish(channel, &frame.into());
+                self.publish(channel, &frames);
             }
         }
     }
 
-    fn subscribe(&mut self, index: usize, channel: u32) {
+    fn subscribe(&mut self, index: usize, channel: u32, socket: bool) {
         let Some(client) = &mut self.clients[index] else {
             return;
         };
-        client.channel = Some(channel);
-        let _ = sys::send(&client.fd, HEAD.as_bytes());
+        (client.channel, client.socket) = (Some(channel), socket);
+        let _ = match socket {
+            true => sys::send(&client.fd, upgraded().as_bytes()),
+            false => sys::send(&client.fd, HEAD.as_bytes()),
+        };
         let listeners = self.channels.entry(channel).or_default();
         listeners.push(client.fd.as_raw_fd());
         if listeners.len() == 1 {
@@ -201,7 +218,7 @@ impl Server {
         }
     }
 
-    fn publish(&self, channel: u32, frame: &Arc<[u8]>) {
+    fn publish(&self, channel: u32, frames: &Frames) {
         let threads = {
             let directory = self
                 .directory
@@ -216,14 +233,14 @@ impl Server {
             let mut jobs = mailbox.jobs.lock().unwrap_or_else(PoisonError::into_inner);
             jobs.push(Job {
                 channel,
-                frame: frame.clone(),
+                frames: frames.clone(),
             });
             if jobs.len() == 1 {
                 Bell::ring(mailbox.bell.fd());
             }
         }
         // What is its own needs no bell.
-        self.send(channel, frame);
+        self.send(channel, frames);
     }
 
     fn deliver(&self) {
@@ -232,14 +249,19 @@ impl Server {
         let jobs =
             std::mem::take(&mut *mailbox.jobs.lock().unwrap_or_else(PoisonError::into_inner));
         for job in jobs {
-            self.send(job.channel, &job.frame);
+            self.send(job.channel, &job.frames);
         }
     }
 
-    fn send(&self, channel: u32, frame: &[u8]) {
+    fn send(&self, channel: u32, frames: &Frames) {
         for fd in self.channels.get(&channel).into_iter().flatten() {
             let index = usize::try_from(*fd).unwrap_or(usize::MAX);
             if let Some(Some(client)) = self.clients.get(index) {
+                let frame = if client.socket {
+                    &frames.socket
+                } else {
+                    &frames.event
+                };
                 // A reader that takes no more misses it: this is only the floor.
                 let _ = sys::send(&client.fd, frame);
             }
@@ -261,8 +283,8 @@ impl Server {
 }
 
 enum Request {
-    Subscribe(u32),
-    Publish(u32, Vec<u8>),
+    Subscribe { channel: u32, socket: bool },
+    Publish(u32, Frames),
 }
 
 fn request(bytes: &[u8]) -> Option<Request> {
@@ -278,20 +300,41 @@ fn request(bytes: &[u8]) -> Option<Request> {
     let channel_name = parameter("cname")?;
     let channel = channel_name.rsplit('-').next()?.parse().ok()?;
     if !path.ends_with("/push") {
-        return Some(Request::Subscribe(channel));
+        let socket = path.ends_with("/ws");
+        return Some(Request::Subscribe { channel, socket });
     }
-    Some(Request::Publish(
-        channel,
-        frame(channel_name, parameter("content")?),
-    ))
+    let message = message(channel_name, parameter("content")?);
+    let frames = Frames {
+        event: event(&message).into(),
+        socket: socket(&message).into(),
+    };
+    Some(Request::Publish(channel, frames))
 }
 
-/// A chunk with one event in it, of as many bytes as icomet's.
-fn frame(channel: &str, content: &str) -> Vec<u8> {
-    let event = format!(
-        "id: 0123456789abcdef-1\ndata: {{\"type\":\"data\",\"cname\":\"{channel}\",\"seq\":1,\
-         \"content\":\"{content}\"}}\n\n"
-    );
+/// The answer that opens a WebSocket; all clients of the bench send the same key.
+fn upgraded() -> String {
+    let key = icomet_websocket::handshake::accept_key(websocket::KEY.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nServer: floor\r\nUpgrade: websocket\r\n\
+         Connection: upgrade\r\nSec-WebSocket-Accept: {key}\r\n\r\n"
+    )
+}
+
+/// A message of as many bytes as icomet's.
+fn message(channel: &str, content: &str) -> String {
+    format!("{{\"type\":\"data\",\"cname\":\"{channel}\",\"seq\":1,\"content\":\"{content}\"}}")
+}
+
+/// A frame with it.
+fn socket(message: &str) -> Vec<u8> {
+    let mut frame = Vec::new();
+    icomet_websocket::frame::text(message.as_bytes(), &mut frame);
+    frame
+}
+
+/// A chunk with one event in it.
+fn event(message: &str) -> Vec<u8> {
+    let event = format!("id: 0123456789abcdef-1\ndata: {message}\n\n");
     format!("{:x}\r\n{event}\r\n", event.len()).into_bytes()
 }
 
@@ -302,14 +345,23 @@ mod tests {
     #[test]
     fn a_subscribe_and_a_publish_are_told_apart() {
         let subscribe = b"GET /icomet/sse?cname=bench-c-00000012&seq=0 HTTP/1.1\r\n\r\n";
-        assert!(matches!(request(subscribe), Some(Request::Subscribe(12))));
+        assert!(matches!(
+            request(subscribe),
+            Some(Request::Subscribe {
+                channel: 12,
+                socket: false
+            })
+        ));
         let publish = b"GET /icomet-admin/push?cname=bench-c-00000003&content=hi HTTP/1.1\r\n\r\n";
-        let Some(Request::Publish(3, frame)) = request(publish) else {
+        let Some(Request::Publish(3, frames)) = request(publish) else {
             panic!("no publish");
         };
         let event = "id: 0123456789abcdef-1\ndata: {\"type\":\"data\",\
                      \"cname\":\"bench-c-00000003\",\"seq\":1,\"content\":\"hi\"}\n\n";
         let expected = format!("{:x}\r\n{event}\r\n", event.len());
-        assert_eq!(frame, expected.as_bytes());
+        assert_eq!(&*frames.event, expected.as_bytes());
+        let expected =
+            "{\"type\":\"data\",\"cname\":\"bench-c-00000003\",\"seq\":1,\"content\":\"hi\"}";
+        assert_eq!(&frames.socket[2..], expected.as_bytes());
     }
 }

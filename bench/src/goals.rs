@@ -111,6 +111,30 @@ const GOALS: &[Goal] = &[
         bar: Bar::Below(0.5),
     },
     Goal {
+        name: "memory of an idle WebSocket",
+        scenario: "ws-memory",
+        metric: "bytes",
+        bar: Bar::Below(1229.0),
+    },
+    Goal {
+        name: "server CPU of a WebSocket delivery",
+        scenario: "ws-delivery-cpu",
+        metric: "us/delivery",
+        bar: Bar::TimesBelow(Kind::Floor, 1.25),
+    },
+    Goal {
+        name: "server CPU of a WebSocket delivery, beside nchan",
+        scenario: "ws-delivery-cpu",
+        metric: "us/delivery",
+        bar: Bar::TimesBelow(Kind::Nchan, 0.85),
+    },
+    Goal {
+        name: "server CPU of a compressed delivery",
+        scenario: "ws-deflate",
+        metric: "us/delivery",
+        bar: Bar::TimesBelow(Kind::Nchan, 1.0),
+    },
+    Goal {
         name: "memory of a million",
         scenario: "c1000k",
         metric: "PSS GB",

@@ -18,6 +18,7 @@ mod server;
 mod subscriber;
 mod sys;
 mod target;
+mod websocket;
 
 use std::process::ExitCode;
 
@@ -42,7 +43,7 @@ icomet-bench floor --listen ADDRESS [--threads N]
 --out FOLDER            report.md, report.json, report.svg (target/bench)
 --subscribers N         of the memory scenarios (20000)
 --few N                 of the scenarios about CPU (10000)
---many N                of fanout-last, latency, idle-cpu, scaling (100000)
+--many N                of fanout-last, latency, idle-cpu, scaling, ws-memory (100000)
 --million N             of c1000k (1000000)
 --workers N             in the large scenarios (6)
 --million-workers N     in c1000k (60)

@@ -20,83 +20,87 @@ struct Panel<'a> {
     cases: Vec<(String, &'a Key)>,
 }
 
+/// Scenario, metric, title, and whether it is drawn as lines.
+const PANELS: [(&str, &str, &str, bool); 14] = [
+    (
+        "delivery-cpu",
+        "us/delivery",
+        "Server CPU per SSE delivery, us",
+        false,
+    ),
+    (
+        "ws-delivery-cpu",
+        "us/delivery",
+        "Server CPU per WebSocket delivery, us",
+        false,
+    ),
+    (
+        "ws-deflate",
+        "us/delivery",
+        "Compressed JSON by WebSocket: server CPU per delivery, us",
+        false,
+    ),
+    (
+        "ws-no-deflate",
+        "us/delivery",
+        "The same, not compressed, us",
+        false,
+    ),
+    (
+        "memory-idle",
+        "bytes",
+        "Memory per idle subscriber, bytes",
+        false,
+    ),
+    (
+        "memory-channels",
+        "bytes",
+        "With a channel each, bytes",
+        false,
+    ),
+    (
+        "ws-memory",
+        "bytes",
+        "Memory per idle WebSocket, bytes",
+        false,
+    ),
+    (
+        "fanout-last",
+        "last ms",
+        "Until the last subscriber has it, ms",
+        false,
+    ),
+    (
+        "publish-closed",
+        "msg/s",
+        "Closed-loop publishing, messages a second",
+        false,
+    ),
+    ("latency", "p99 ms", "Latency at a rate, p99, ms", false),
+    ("scaling", "bytes", "Scaling: bytes per subscriber", true),
+    (
+        "scaling",
+        "us/delivery",
+        "Scaling: server CPU per delivery, us",
+        true,
+    ),
+    ("c1000k", "PSS GB", "A million subscribers: PSS, GB", false),
+    (
+        "c1000k-one",
+        "last ms",
+        "A million on one channel: until the last, ms",
+        false,
+    ),
+];
+
 /// All panels that have figures.
 pub fn svg(report: &Report) -> String {
-    let panels: Vec<_> = [
-        panel(
-            report,
-            "delivery-cpu",
-            "us/delivery",
-            "Server CPU per SSE delivery, us",
-            false,
-        ),
-        panel(
-            report,
-            "memory-idle",
-            "bytes",
-            "Memory per idle subscriber, bytes",
-            false,
-        ),
-        panel(
-            report,
-            "memory-channels",
-            "bytes",
-            "With a channel each, bytes",
-            false,
-        ),
-        panel(
-            report,
-            "fanout-last",
-            "last ms",
-            "Until the last subscriber has it, ms",
-            false,
-        ),
-        panel(
-            report,
-            "publish-closed",
-            "msg/s",
-            "Closed-loop publishing, messages a second",
-            false,
-        ),
-        panel(
-            report,
-            "latency",
-            "p99 ms",
-            "Latency at a rate, p99, ms",
-            false,
-        ),
-        panel(
-            report,
-            "scaling",
-            "bytes",
-            "Scaling: bytes per subscriber",
-            true,
-        ),
-        panel(
-            report,
-            "scaling",
-            "us/delivery",
-            "Scaling: server CPU per delivery, us",
-            true,
-        ),
-        panel(
-            report,
-            "c1000k",
-            "PSS GB",
-            "A million subscribers: PSS, GB",
-            false,
-        ),
-        panel(
-            report,
-            "c1000k-one",
-            "last ms",
-            "A million on one channel: until the last, ms",
-            false,
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let panels: Vec<_> = PANELS
+        .iter()
+        .filter_map(|(scenario, metric, title, lines)| {
+            panel(report, scenario, metric, title, *lines)
+        })
+        .collect();
     let rows = panels.len().div_ceil(2);
     let (width, height) = (WIDTH * 2.0, HEIGHT * rows as f64 + 36.0);
     let mut out = format!(

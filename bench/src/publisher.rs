@@ -19,6 +19,8 @@ use crate::target::Target;
 pub struct Single {
     stream: TcpStream,
     target: Target,
+    /// Bytes of the JSON texts that are published, and whether for compressing subscribers.
+    json: Option<(usize, bool)>,
 }
 
 impl Single {
@@ -27,7 +29,17 @@ impl Single {
         let stream = TcpStream::connect(target.address).context("publisher connects")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        Ok(Self { stream, target })
+        Ok(Self {
+            stream,
+            target,
+            json: None,
+        })
+    }
+
+    /// Publishes JSON texts of so many bytes from now on; `deflates`: to subscribers who compress.
+    pub fn with_json(mut self, length: usize, deflates: bool) -> Self {
+        self.json = Some((length, deflates));
+        self
     }
 
     /// Publishes, and answers when it was sent and how long the answer took.
@@ -41,7 +53,13 @@ impl Single {
     fn exchange(&mut self, crowd: &Crowd, channel: u32) -> Result<(u64, Duration)> {
         let content = crowd.next(channel);
         let mut request = Vec::with_capacity(256);
-        self.target.publish(&mut request, content);
+        match self.json {
+            Some((length, deflates)) => {
+                self.target
+                    .publish_json(&mut request, content, length, deflates);
+            }
+            None => self.target.publish(&mut request, content),
+        }
         let start = Instant::now();
         self.stream.write_all(&request)?;
         let mut buffer = [0; 4096];

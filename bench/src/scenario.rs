@@ -7,6 +7,7 @@ mod memory;
 mod million;
 mod publish;
 mod scaling;
+mod websocket;
 
 use anyhow::{Result, anyhow};
 
@@ -19,7 +20,7 @@ use crate::server::Server;
 use crate::target::{Kind, Transport};
 
 /// All names, and what each is about.
-pub const ALL: [(&str, &str); 11] = [
+pub const ALL: [(&str, &str); 14] = [
     (
         "memory-idle",
         "memory of an idle subscriber, all on one channel",
@@ -50,6 +51,18 @@ pub const ALL: [(&str, &str); 11] = [
     (
         "scaling",
         "memory and CPU over numbers of subscribers and workers",
+    ),
+    (
+        "ws-memory",
+        "memory of many idle WebSockets, plain and compressing, and after 20 messages",
+    ),
+    (
+        "ws-delivery-cpu",
+        "server CPU of one delivery by WebSocket, one worker",
+    ),
+    (
+        "ws-deflate",
+        "CPU and bytes of JSON texts to compressing WebSockets, and to others",
     ),
     ("c1000k", "a million subscribers"),
 ];
@@ -82,7 +95,7 @@ pub struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// Runs what was asked for. What fails is noted, and the rest goes on.
     pub fn run(&mut self) {
-        let groups: [Group<'a>; 8] = [
+        let groups: [Group<'a>; 11] = [
             (
                 &["memory-idle", "memory-channels", "memory-after-traffic"],
                 memory::run,
@@ -93,6 +106,9 @@ impl<'a> Bench<'a> {
             (&["publish-closed"], publish::run),
             (&["latency", "idle-cpu"], large::run),
             (&["scaling"], scaling::run),
+            (&["ws-memory"], websocket::memory),
+            (&["ws-delivery-cpu"], delivery::websocket),
+            (&["ws-deflate"], websocket::deflate),
             (&["c1000k"], million::run),
         ];
         for (names, run) in groups {

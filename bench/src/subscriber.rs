@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::content;
+use crate::content::{self, Content};
 use crate::http::{self, Client};
 use crate::sys::{self, Epoll, Events};
 use crate::target::{self, Kind, Resume, Target, Transport};
+use crate::websocket::{self, Frame, Frames};
 
 /// Requests under way at once while a thread opens its connections.
 const WINDOW: usize = 200;
@@ -61,6 +62,8 @@ pub struct Tally {
     pub repeated: AtomicU64,
     /// Messages of another channel.
     pub foreign: AtomicU64,
+    /// Bytes received, heads included.
+    pub bytes: AtomicU64,
     /// When the last message came.
     pub last: AtomicU64,
     /// An error number, for the report.
@@ -119,6 +122,7 @@ pub struct Thread {
     resume: HashMap<usize, Vec<u8>>,
     request: Vec<u8>,
     buffer: Vec<u8>,
+    frames: Frames,
 }
 
 impl Thread {
@@ -137,6 +141,7 @@ impl Thread {
             resume: HashMap::new(),
             request: Vec::with_capacity(1024),
             buffer: vec![0; 64 * 1024],
+            frames: Frames::new(),
         };
         let mut events = Events::new(256);
         while !thread.stop.load(Relaxed) {
@@ -283,6 +288,7 @@ impl Thread {
         match sys::receive(&subscriber.fd, &mut buffer[length..]) {
             Ok(0) => self.lose(number),
             Ok(more) => {
+                add(&self.tally.bytes, more as u64);
                 let all = &buffer[..length + more];
                 let used = if self.plan.transport == Transport::LongPoll {
                     self.answer(number, all, latency)
@@ -313,7 +319,7 @@ impl Thread {
     /// The head of a stream; answers how many bytes are done with.
     fn head(&mut self, number: usize, bytes: &[u8], latency: &mut Histogram<u64>) -> usize {
         match http::response(bytes) {
-            Some(response) if response.status == 200 => {
+            Some(response) if self.opens(&response, bytes) => {
                 self.is_live(number);
                 response.head + self.take(number, &bytes[response.head..], latency)
             }
@@ -322,6 +328,16 @@ impl Thread {
                 bytes.len()
             }
             None => 0,
+        }
+    }
+
+    /// Whether a head is that of a stream.
+    fn opens(&self, response: &http::Response, bytes: &[u8]) -> bool {
+        match self.plan.transport {
+            Transport::WebSocket { deflates } => {
+                response.status == 101 && websocket::opens(&bytes[..response.head], deflates)
+            }
+            _ => response.status == 200,
         }
     }
 
@@ -359,23 +375,51 @@ impl Thread {
         };
         let tally = &self.tally;
         let now = sys::now();
-        content::scan(bytes, |content| {
-            if content.channel != subscriber.channel {
-                add(&tally.foreign, 1);
-                return;
-            }
-            add(&tally.received, 1);
-            if content.number < subscriber.due {
-                add(&tally.repeated, 1);
-            } else {
-                if subscriber.due > 0 {
-                    add(&tally.skipped, u64::from(content.number - subscriber.due));
+        if !matches!(self.plan.transport, Transport::WebSocket { .. }) {
+            return content::scan(bytes, |content| {
+                subscriber.has(content, now, tally, latency)
+            });
+        }
+        let mut from = 0;
+        while let Some((frame, used)) = self.frames.next(&bytes[from..]) {
+            from += used;
+            let goes_on = match frame {
+                Frame::Message(text) => {
+                    content::scan(text, |content| subscriber.has(content, now, tally, latency));
+                    true
                 }
-                subscriber.due = content.number + 1;
+                Frame::Answer(answer) => {
+                    matches!(sys::send(&subscriber.fd, &answer), Ok(sent) if sent == answer.len())
+                }
+                Frame::End => false,
+            };
+            if !goes_on {
+                self.lose(number);
+                return bytes.len();
             }
-            latency.saturating_record(now.saturating_sub(content.time));
-            tally.last.store(now, Relaxed);
-        })
+        }
+        from
+    }
+}
+
+impl Subscriber {
+    /// A message has come.
+    fn has(&mut self, content: Content, now: u64, tally: &Tally, latency: &mut Histogram<u64>) {
+        if content.channel != self.channel {
+            add(&tally.foreign, 1);
+            return;
+        }
+        add(&tally.received, 1);
+        if content.number < self.due {
+            add(&tally.repeated, 1);
+        } else {
+            if self.due > 0 {
+                add(&tally.skipped, u64::from(content.number - self.due));
+            }
+            self.due = content.number + 1;
+        }
+        latency.saturating_record(now.saturating_sub(content.time));
+        tally.last.store(now, Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddrV4;
 
 use crate::content::Content;
 use crate::http::{self, Client};
+use crate::websocket;
 
 /// A server that the bench knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Kind {
     }
 }
 
-/// How a subscriber listens. A WebSocket would be one more.
+/// How a subscriber listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// Server-sent events.
@@ -39,11 +40,16 @@ pub enum Transport {
     Stream,
     /// Long polling.
     LongPoll,
+    /// A WebSocket.
+    WebSocket {
+        /// Whether messages are compressed.
+        deflates: bool,
+    },
 }
 
 impl Transport {
-    /// All of them.
-    pub const ALL: [Transport; 3] = [Transport::Sse, Transport::Stream, Transport::LongPoll];
+    /// Those that are plain HTTP.
+    pub const HTTP: [Transport; 3] = [Transport::Sse, Transport::Stream, Transport::LongPoll];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -51,6 +57,8 @@ impl Transport {
             Transport::Sse => "sse",
             Transport::Stream => "stream",
             Transport::LongPoll => "longpoll",
+            Transport::WebSocket { deflates: false } => "ws",
+            Transport::WebSocket { deflates: true } => "ws-deflate",
         }
     }
 }
@@ -110,9 +118,11 @@ impl Target {
             (Kind::Nchan, Transport::Sse) => format!("/sse?id={name}"),
             (Kind::Nchan, Transport::Stream) => format!("/stream?id={name}"),
             (Kind::Nchan, Transport::LongPoll) => format!("/poll?id={name}"),
+            (Kind::Nchan, Transport::WebSocket { .. }) => format!("/ws?id={name}"),
             (_, Transport::Sse) => format!("/icomet/sse?cname={name}&seq={seq}"),
             (_, Transport::Stream) => format!("/icomet/stream?cname={name}&seq={seq}"),
             (_, Transport::LongPoll) => format!("/icomet/sub?cname={name}&seq={seq}"),
+            (_, Transport::WebSocket { .. }) => format!("/icomet/ws?cname={name}&seq={seq}"),
         };
         let accept = match transport {
             Transport::Sse => "text/event-stream",
@@ -123,7 +133,15 @@ impl Target {
         out.extend_from_slice(b" HTTP/1.1\r\nHost: bench.example\r\nAccept: ");
         out.extend_from_slice(accept.as_bytes());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(client.headers().as_bytes());
+        if let Transport::WebSocket { deflates } = transport {
+            // A page of the same host, as all servers allow it.
+            let headers = client.headers().replace("Connection: keep-alive\r\n", "");
+            let headers = headers.replace("//www.example.com", "//bench.example");
+            out.extend_from_slice(headers.as_bytes());
+            out.extend_from_slice(websocket::request_headers(deflates).as_bytes());
+        } else {
+            out.extend_from_slice(client.headers().as_bytes());
+        }
         if let Resume::Headers(headers) = resume {
             out.extend_from_slice(headers);
         }
@@ -151,6 +169,27 @@ impl Target {
                  Host: bench.example\r\n\r\n"
             ),
         };
+        out.extend_from_slice(request.as_bytes());
+    }
+
+    /// A publisher's request with a JSON text of so many bytes; `deflates`: for compressing subscribers, which
+    /// nchan has to be told.
+    pub fn publish_json(&self, out: &mut Vec<u8>, content: Content, length: usize, deflates: bool) {
+        let name = channel_name(content.channel);
+        let text = content.write_json(length);
+        let (path, body) = match (self.kind, deflates) {
+            (Kind::Nchan, false) => (format!("/pub?id={name}"), text),
+            (Kind::Nchan, true) => (format!("/pub-deflate?id={name}"), text),
+            _ => (
+                "/icomet-admin/api/publish".to_owned(),
+                format!("{{\"channel\":\"{name}\",\"content\":{text}}}"),
+            ),
+        };
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: bench.example\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         out.extend_from_slice(request.as_bytes());
     }
 

@@ -9,7 +9,8 @@ use core::cell::RefCell;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// Window of what a server sends, in bits: 4 KB, the most that Python's `websockets` lets a server use
-/// (server_max_window_bits=12); messages are seldom longer.
+/// (server_max_window_bits=12); messages are seldom longer. zlib-rs 0.6.8 refers further back than windows of 9 and
+/// 10 bits reach, or panics at its fastest level: those cannot be agreed to.
 pub const WINDOW_BITS: u8 = 12;
 
 /// Messages below this length are sent as they are, in bytes: they gain nothing.

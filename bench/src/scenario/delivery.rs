@@ -1,4 +1,4 @@
-//! delivery-cpu, longpoll-cpu.
+//! delivery-cpu, longpoll-cpu, ws-delivery-cpu.
 
 use std::time::Duration;
 
@@ -25,6 +25,15 @@ pub fn sse(bench: &mut Bench<'_>) -> Result<()> {
 
 fn sse_want(bench: &Bench<'_>) -> Want {
     super::sse(bench.options.few, false)
+}
+
+pub fn websocket(bench: &mut Bench<'_>) -> Result<()> {
+    let want = Want {
+        transport: Transport::WebSocket { deflates: false },
+        ..sse_want(bench)
+    };
+    let key = Key::new("ws-delivery-cpu", "", "us/delivery");
+    run(bench, &Kind::ALL, want, &key)
 }
 
 pub fn long_poll(bench: &mut Bench<'_>) -> Result<()> {
@@ -57,7 +66,12 @@ fn run(bench: &mut Bench<'_>, kinds: &[Kind], want: Want, key: &Key) -> Result<(
 /// Publishes to all, one message after the other, and answers the microseconds of server CPU that
 /// one delivery took (with long polls: and the next poll).
 pub fn cost_of_delivery(subject: &Subject, messages: u32) -> Result<f64> {
-    let mut publisher = Single::open(subject.server.target)?;
+    let publisher = Single::open(subject.server.target)?;
+    cost_of_publishing(subject, publisher, messages)
+}
+
+/// The same by a publisher that may have JSON texts to publish.
+pub fn cost_of_publishing(subject: &Subject, mut publisher: Single, messages: u32) -> Result<f64> {
     let before = subject.server.cpu();
     for _ in 0..messages {
         publisher.publish(&subject.crowd, 0)?;

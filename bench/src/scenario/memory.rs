@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Bench;
+use super::{Bench, Subject};
 use crate::config::Shape;
 use crate::crowd::Want;
 use crate::http::Client;
@@ -15,7 +15,7 @@ use crate::target::{Kind, Transport};
 const MESSAGES: u32 = 20;
 
 pub fn run(bench: &mut Bench<'_>) -> Result<()> {
-    for transport in Transport::ALL {
+    for transport in Transport::HTTP {
         for client in [Client::Curl, Client::Browser] {
             // The stream is what SSE is, but for a few bytes of framing.
             if transport == Transport::Stream && client == Client::Browser {
@@ -30,15 +30,30 @@ pub fn run(bench: &mut Bench<'_>) -> Result<()> {
                         own_channels,
                     };
                     if let Err(error) = one(bench, kind, want) {
-                        bench
-                            .report
-                            .note(format!("memory, {}: {error:#}", kind.name()));
+                        note_failure(bench, "memory", kind, &error);
                     }
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Notes that a measurement was not made.
+pub fn note_failure(bench: &mut Bench<'_>, scenario: &str, kind: Kind, error: &anyhow::Error) {
+    let name = kind.name();
+    bench.report.note(format!("{scenario}, {name}: {error:#}"));
+}
+
+/// Bytes a subscriber, after some messages to all.
+pub fn after_traffic(subject: &Subject) -> Result<f64> {
+    let mut publisher = Single::open(subject.server.target)?;
+    for _ in 0..MESSAGES {
+        publisher.publish(&subject.crowd, 0)?;
+        subject.crowd.settle(Duration::from_secs(10));
+    }
+    subject.server.quiet();
+    Ok(subject.bytes_each())
 }
 
 fn one(bench: &mut Bench<'_>, kind: Kind, want: Want) -> Result<()> {
@@ -58,14 +73,9 @@ fn one(bench: &mut Bench<'_>, kind: Kind, want: Want) -> Result<()> {
         bench.report.sample(&key, kind, subject.bytes_each());
     }
     if bench.wants(after) {
-        let mut publisher = Single::open(subject.server.target)?;
-        for _ in 0..MESSAGES {
-            publisher.publish(&subject.crowd, 0)?;
-            subject.crowd.settle(Duration::from_secs(10));
-        }
-        subject.server.quiet();
         let key = Key::new(after, &case, "bytes");
-        bench.report.sample(&key, kind, subject.bytes_each());
+        let bytes = after_traffic(&subject)?;
+        bench.report.sample(&key, kind, bytes);
     }
     bench.close("memory", subject);
     Ok(())

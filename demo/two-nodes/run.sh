@@ -8,7 +8,7 @@
 set -eu
 
 cd "$(dirname "$0")"
-target=${CARGO_TARGET_DIR:-$PWD/../../target}
+target=${CARGO_TARGET_DIR:-$(cd ../.. && pwd)/target}
 nginx=${NGINX_BINARY:-$target/release/nginx-objs/nginx}
 module=${MODULE:-$target/release/libngx_http_icomet_module.so}
 prefix=${PREFIX:-$target/two-nodes}
@@ -71,8 +71,9 @@ start front "$front" "$nginx" -p "$prefix" -e stderr -c conf/front.conf -g "$dir
 [ -n "$stopping" ] || cat <<TEXT
 
   Two nodes behind one front. From another shell:
-    curl 'http://127.0.0.1:$front/icomet-admin/sign?cname=anna'          makes the channel, and tells its token
-    curl -N 'http://127.0.0.1:$front/icomet/stream?cname=anna&token=TOKEN'
+    TOKEN=\$(curl -s 'http://127.0.0.1:$front/icomet-admin/sign?cname=anna' | sed 's/.*"token":"\([^"]*\).*/\1/')
+    curl -N "http://127.0.0.1:$front/icomet/stream?cname=anna&token=\$TOKEN"
+  From a third one:
     curl -d 'content=Hello' 'http://127.0.0.1:$front/icomet-admin/push?cname=anna'
     curl 'http://127.0.0.1:$table/route?channel=anna'
 

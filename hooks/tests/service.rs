@@ -330,6 +330,53 @@ fn a_connection_without_an_answer_is_given_up() -> Result {
 }
 
 #[test]
+fn a_redirection_is_not_followed() -> Result {
+    let mut world = World::new(10, 100)?;
+    world.offer(1);
+    let first = world.post(307)?;
+    let again = world.post(200)?;
+    assert!(
+        again.head.starts_with("POST /hook?key=1 "),
+        "{}",
+        again.head
+    );
+    assert_eq!(first.body, again.body);
+    let (sent, _, failed, lines) = finish(world.service, WAIT);
+    assert_eq!((sent, failed), (1, 1));
+    assert!(
+        lines[0].1.contains("redirections are not followed"),
+        "{lines:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_answer_without_an_end_is_cut() -> Result {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut world = World {
+        service: start(listener.local_addr()?, 10, 100)?,
+        posts: channel().1,
+        statuses: channel().0,
+        next: 1,
+    };
+    world.offer(1);
+    let (mut stream, _) = listener.accept()?;
+    stream.set_write_timeout(Some(WAIT))?;
+    assert_eq!(read(&mut stream).map(|post| post.seqs()), Some(vec![1]));
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let chunk = [b'x'; 64 << 10];
+    let written = (0..10_000).take_while(|_| stream.write_all(&chunk).is_ok());
+    assert!(written.count() < 1_000, "nobody ended it");
+    world.offer(1);
+    let (mut stream, _) = listener.accept()?;
+    assert_eq!(read(&mut stream).map(|post| post.seqs()), Some(vec![2]));
+    stream.write_all(b"HTTP/1.1 204 OK\r\n\r\n")?;
+    let (sent, _, failed, lines) = finish(world.service, WAIT);
+    assert_eq!((sent, failed, lines), (2, 0, Vec::new()));
+    Ok(())
+}
+
+#[test]
 fn a_file_without_an_end_is_no_secret_and_no_authority() {
     let endless = std::path::Path::new("/dev/zero");
     let secret = Secret::read(endless).err().map(|error| error.to_string());

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The routing table of demo/two-nodes: which node has which channel, as the nodes' hooks tell it.
 
-    routes.py --secret FILE [--listen 127.0.0.1:8110] [--database routes.db]
+    routes.py --secret FILE [--listen 127.0.0.1:8110] [--database routes.db] [--node web-1=URL ... --every 30]
 
     POST /hook                           from the nodes: signed batches (docs/hooks.md)
     GET  /route?channel=NAME[&hub=main]  {"channel":"abc","node":"web-1","nodes":["web-1"]}; 404 and "node":null when no node has it
@@ -9,6 +9,9 @@
 
 Python's standard library alone. The table is a file (SQLite), and a batch is answered when it stands there: neither a service
 that is killed nor one that is down for a while loses anything, because nginx sends again what was not answered.
+
+What hooks cannot tell (a worker or a node that was killed takes its queue along) is learned by looking: each --node is asked every
+--every seconds for the list of its channels; URL is where its icomet_pub is, as http://127.0.0.1:8101/icomet-admin.
 """
 
 import argparse
@@ -21,8 +24,9 @@ import sqlite3
 import sys
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 # Seconds by which a request's time may differ from this machine's. An older one is a replay, or a clock is wrong.
 FRESH = 300
@@ -81,15 +85,7 @@ class Routes:
             # Its queue was full while this service was away for long. README.md says how to learn what is there now.
             print(f"routes: {node} left out {event['seq'] - last - 1} events of hub {hub}", file=sys.stderr, flush=True)
         ask("REPLACE INTO workers VALUES (?, ?, ?)", (event["worker"], event["seq"], now))
-        # Another epoch: the node's hub began empty. What comes of an older one after that is of the past.
-        row = ask("SELECT current FROM epochs WHERE node = ? AND hub = ? AND epoch = ?", (node, hub, epoch)).fetchone()
-        if row is None:
-            ask("DELETE FROM channels WHERE node = ? AND hub = ?", (node, hub))
-            ask("UPDATE epochs SET current = 0 WHERE node = ? AND hub = ?", (node, hub))
-            ask("INSERT INTO epochs VALUES (?, ?, ?, 1, ?)", (node, hub, epoch, now))
-        elif not row[0]:
-            return
-        if event["type"] not in ("online", "offline"):
+        if not self._is_current(node, hub, epoch) or event["type"] not in ("online", "offline"):
             return
         # Workers are not in step: of a channel's events the one with the highest order is the last.
         ask(
@@ -97,6 +93,31 @@ class Routes:
             " online = excluded.online, time = excluded.time, heard = excluded.heard WHERE excluded.change > change",
             (node, hub, event["channel"], event["order"], event["type"] == "online", event["time"], now),
         )
+
+    def _is_current(self, node, hub, epoch):
+        """Another epoch: the node's hub began empty. What comes of an older one after that is of the past."""
+        ask = self.database.execute
+        row = ask("SELECT current FROM epochs WHERE node = ? AND hub = ? AND epoch = ?", (node, hub, epoch)).fetchone()
+        if row is None:
+            ask("DELETE FROM channels WHERE node = ? AND hub = ?", (node, hub))
+            ask("UPDATE epochs SET current = 0 WHERE node = ? AND hub = ?", (node, hub))
+            ask("INSERT INTO epochs VALUES (?, ?, ?, 1, ?)", (node, hub, epoch, time.time()))
+        return row is None or row[0]
+
+    def compare(self, node, hub, epoch, listed, began):
+        """Takes over a node's list of its channels, which was begun at that time; what was told since then is newer."""
+        with self.lock, self.database:
+            if not self._is_current(node, hub, epoch):
+                return
+            ask = self.database.execute
+            where = "node = ? AND hub = ? AND channel = ? AND heard < ?"
+            for (channel,) in ask("SELECT channel FROM channels WHERE node = ? AND hub = ? AND online", (node, hub)).fetchall():
+                if channel not in listed:
+                    ask(f"UPDATE channels SET online = 0, heard = ? WHERE {where}", (time.time(), node, hub, channel, began))
+            for channel in listed:
+                now = time.time()
+                ask("INSERT OR IGNORE INTO channels VALUES (?, ?, ?, 0, 1, ?, ?)", (node, hub, channel, int(now * 1000), now))
+                ask(f"UPDATE channels SET online = 1, heard = ? WHERE {where} AND NOT online", (now, node, hub, channel, began))
 
     def nodes(self, hub, channel):
         """The nodes that have a channel, the one that got it last first."""
@@ -113,6 +134,30 @@ class Routes:
             for node, channel in self.database.execute("SELECT node, channel FROM channels WHERE online ORDER BY channel"):
                 found[node].append(channel)
             return found
+
+
+def look(routes, node, url, hub="main"):
+    """Asks a node for its channels, page by page, and compares."""
+    began, listed, cursor = time.time(), set(), None
+    while True:
+        query = urlencode({"limit": 1000} | ({"cursor": cursor} if cursor else {}))
+        with urllib.request.urlopen(f"{url}/api/channels?{query}", timeout=10) as answer:
+            page = json.load(answer)
+        listed.update(entry["channel"] for entry in page["channels"])
+        cursor = page.get("cursor")
+        if not cursor:
+            return routes.compare(node, hub, page["epoch"], listed, began)
+
+
+def look_for_ever(routes, nodes, every):
+    while True:
+        for node, url in nodes:
+            try:
+                look(routes, node, url)
+            except (OSError, ValueError, LookupError) as error:
+                # It is down: what it said last stands until it is back.
+                print(f"routes: cannot compare with {node}: {error}", file=sys.stderr, flush=True)
+        time.sleep(every)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -174,6 +219,8 @@ def main():
     parser.add_argument("--secret", required=True, help="the file that secret= of the hooks names")
     parser.add_argument("--listen", default="127.0.0.1:8110")
     parser.add_argument("--database", default="routes.db", help="a file, made if it is not there")
+    parser.add_argument("--node", action="append", default=[], metavar="NAME=URL", help="a node, and where its icomet_pub is")
+    parser.add_argument("--every", type=float, default=30, help="seconds between two looks at the nodes' own lists")
     options = parser.parse_args()
     host, _, port = options.listen.rpartition(":")
     server = ThreadingHTTPServer((host, int(port)), Handler)
@@ -184,6 +231,9 @@ def main():
         sys.exit(f"routes: {options.secret} holds no secret: openssl rand -hex 32 makes one")
     server.routes = Routes(options.database)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    nodes = [node.split("=", 1) for node in options.node]
+    if nodes:
+        threading.Thread(target=look_for_ever, args=(server.routes, nodes, options.every), daemon=True).start()
     print(f"routes: http://{options.listen}/routes", flush=True)
     try:
         server.serve_forever()

@@ -4,7 +4,7 @@
 #   demo/two-nodes/run.sh
 #
 # PREFIX is where it works (target/two-nodes), NGINX_BINARY and MODULE what it runs (those of `make build`), PORTS those of front,
-# web-1, web-2 and the routing table ("8100 8101 8102 8110").
+# web-1, web-2 and the routing table ("8100 8101 8102 8110"), EVERY the seconds between two looks of the table at the nodes' lists.
 set -eu
 
 cd "$(dirname "$0")"
@@ -63,9 +63,10 @@ start() {
     done
 }
 
-start routes "$table" python3 routes.py --secret "$prefix/hook.secret" --listen "127.0.0.1:$table" --database "$prefix/routes.db"
 start web-1 "$web1" "$nginx" -p "$prefix" -e stderr -c conf/web-1.conf -g "$directives"
 start web-2 "$web2" "$nginx" -p "$prefix" -e stderr -c conf/web-2.conf -g "$directives"
+start routes "$table" python3 routes.py --secret "$prefix/hook.secret" --listen "127.0.0.1:$table" --database "$prefix/routes.db" \
+    --node "web-1=http://127.0.0.1:$web1/icomet-admin" --node "web-2=http://127.0.0.1:$web2/icomet-admin" --every "${EVERY:-30}"
 start front "$front" "$nginx" -p "$prefix" -e stderr -c conf/front.conf -g "$directives"
 
 [ -n "$stopping" ] || cat <<TEXT

@@ -49,8 +49,12 @@ sub hooks { return decode_json(get('/icomet-admin/info?detail=1'))->{hooks} }
 
 # How many threads of these processes work for hooks.
 sub threads {
-    my @names = map { open(my $file, '<', $_) ? <$file> : () } map { glob "/proc/$_/task/*/comm" } @_;
-    return scalar grep { /^icomet-hooks$/ } @names;
+    my $count = 0;
+    for my $name (map { glob "/proc/$_/task/*/comm" } @_) {
+        open my $comm, '<', $name or next;
+        $count++ if <$comm> eq "icomet-hooks\n";
+    }
+    return $count;
 }
 
 set_up();

@@ -225,6 +225,27 @@ def routes_right(demo, channels):
     until("the routing table is right", look)
 
 
+def check_transports(demo):
+    """A WebSocket, and a poll for what came before, get through the front as well."""
+    token, seq = demo.sign("transports")
+    query = urllib.parse.urlencode({"cname": "transports", "token": token, "seq": seq})
+    socket_ = socket.create_connection(("127.0.0.1", demo.ports["front"]), timeout=DEADLINE)
+    head = f"GET /icomet/ws?{query} HTTP/1.1\r\nHost: demo\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    socket_.sendall((head + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode())
+    file = socket_.makefile("rb")
+    assert b" 101 " in file.readline()
+    while file.readline() != b"\r\n":
+        pass
+    assert demo.push("transports", "hello") == 200
+    first, length = file.read(2)
+    assert first == 0x81 and length < 126, f"no short text frame: {first:x} {length}"
+    assert json.loads(file.read(length))["content"] == "hello"
+    status, body = demo.ask("front", f"/icomet/sub?{query}")
+    assert status == 200 and json.loads(body)[0]["content"] == "hello", f"{status} {body}"
+    file.close()
+    socket_.close()
+
+
 def check_refusals(demo):
     """What must not get into the table, and what must not go to just any node."""
     status, body = demo.ask("front", "/icomet-admin/push", {"cname": "x", "content": "y"})
@@ -271,6 +292,7 @@ def check(demo):
     until("those that left are gone", lambda: [c for c in leaving if demo.route(c)] or None)
     routes_right(demo, names)
     check_refusals(demo)
+    check_transports(demo)
 
     # A node dies, and is started again.
     master = demo.pid("web-1")

@@ -17,6 +17,7 @@ export PORT ?= 8080
 .PHONY: help
 help:
 	@echo 'make run           install what is missing, build, serve the chat demo on PORT (8080)'
+	@echo 'make two-nodes     the same for demo/two-nodes: two nodes, a front, a routing table'
 	@echo 'make test          install what is missing, then every check below'
 	@echo
 	@echo 'make build         the module and the nginx it was built with, in target/release'
@@ -32,10 +33,12 @@ help:
 	@echo 'make test-sanitizer the same, nginx and the module under AddressSanitizer and UBSan'
 	@echo 'make test-fuzz     the fuzz targets: their corpus, and a few thousand inputs more'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
+	@echo 'make test-demo     demo/two-nodes as its users work with it'
 	@echo 'make test-chaos    half a minute of the next'
 	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
 	@echo 'make soak          the same for an hour'
 	@echo 'make reloads       20 reloads over 20,000 waiting subscribers'
+	@echo 'make hooks-outage  hooks over a minute without their back end, and what they cost a publish'
 	@echo 'make kills         200 killed workers; and who is deaf after one, beside nchan'
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
@@ -46,9 +49,12 @@ help:
 	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'
 
-.PHONY: setup-run setup-test setup-bench
+.PHONY: setup-run setup-demo setup-test setup-bench
 setup-run:
 	@script/setup.sh run
+
+setup-demo:
+	@script/setup.sh demo
 
 setup-test:
 	@script/setup.sh test
@@ -66,8 +72,12 @@ build:
 run: setup-run build
 	@script/run.sh
 
+.PHONY: two-nodes
+two-nodes: setup-demo build
+	@demo/two-nodes/run.sh
+
 .PHONY: test
-test: setup-test lint test-engine test-fuzz build test-nginx test-api test-browser test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-nginx test-api test-browser test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -78,7 +88,7 @@ lint:
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --release --locked --manifest-path fuzz/Cargo.toml --no-default-features \
 		--target-dir $(CARGO_TARGET_DIR)/fuzz -- -D warnings
-	shellcheck script/*.sh .ci/run
+	shellcheck script/*.sh demo/two-nodes/run.sh .ci/run
 
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
@@ -127,11 +137,15 @@ test-harness: build
 	$(CARGO) build --release --locked -p icomet-harness
 	$(RELEASE)/icomet-harness --nginx $(NGINX) --module $(MODULE)
 
+.PHONY: test-demo
+test-demo: build
+	script/test-two-nodes.py
+
 # CHAOS takes more options: make chaos CHAOS='--seconds 600 --events kill,fault --seed 7'
 FAULT_MODULE := $(CARGO_TARGET_DIR)/fault/fault/libngx_http_icomet_module.so
 HARNESS := $(RELEASE)/icomet-harness --nginx $(NGINX)
 
-.PHONY: fault chaos soak reloads kills test-chaos
+.PHONY: fault chaos soak reloads kills hooks-outage test-chaos
 fault: build
 	script/build-fault.sh
 	$(CARGO) build --release --locked -p icomet-harness
@@ -149,6 +163,10 @@ reloads: setup-run fault
 kills: setup-bench fault
 	$(HARNESS) --module $(MODULE) chaos --events kill --each 2 --rounds 100 --round-seconds 60 --seconds 3600 --workers 4 --tell 60
 	$(HARNESS) --module $(MODULE) deaf
+
+hooks-outage: setup-run build
+	$(CARGO) build --release --locked -p icomet-harness
+	$(HARNESS) --module $(MODULE) --full hooks_
 
 soak: setup-run fault
 	$(HARNESS) chaos --fault-module $(FAULT_MODULE) --seconds 3600 --tell 60 $(CHAOS)

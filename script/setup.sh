@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what `make run`, `make test` or `make bench` needs and this machine lacks: Debian packages, and for the tests
-# schemathesis in target/venv and clients from npm in target/npm. Rust is asked for.
+# Installs what `make run`, `make two-nodes`, `make test` or `make bench` needs and this machine lacks: Debian packages, and for
+# the tests schemathesis in target/venv and clients from npm in target/npm. Rust is asked for.
 #
 #   script/setup.sh run    compilers and libraries for the module and the vendored nginx
+#   script/setup.sh demo   the same, and Python for demo/two-nodes
 #   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
 #   script/setup.sh bench  what `run` installs, Debian's own nginx and nchan for it
 set -eu
@@ -165,12 +166,13 @@ download_from_sid() {
     (cd "$folder" && rm -f ./*.deb && apt-get "${options[@]}" download libtest-nginx-perl)
 }
 
-[ $# -eq 1 ] || die "usage: script/setup.sh run|test|bench"
+[ $# -eq 1 ] || die "usage: script/setup.sh run|demo|test|bench"
 case $1 in
     run) wanted=("${run_packages[@]}") ;;
+    demo) wanted=("${run_packages[@]}" python3) ;;
     test) wanted=("${run_packages[@]}" "${test_packages[@]}") ;;
     bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
-    *) die "usage: script/setup.sh run|test|bench" ;;
+    *) die "usage: script/setup.sh run|demo|test|bench" ;;
 esac
 check_rust "$1"
 

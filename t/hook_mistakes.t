@@ -160,3 +160,21 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr{\[emerg\] .*invalid node "a b".* in \S*nginx\.conf:\d+}]
+
+
+
+=== TEST 18: hook: a secret without an end
+--- http_config
+    icomet_hub main { hook http://127.0.0.1/ events=online secret=/dev/zero; }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*secret "/dev/zero" holds more than 4096 bytes: use 16 to 4096.* in \S*nginx\.conf:\d+}]
+
+
+
+=== TEST 19: hook: a ca file without an end
+--- http_config
+    icomet_hub main { hook https://127.0.0.1/ events=online ca=/dev/zero; }
+--- must_die
+--- error_log eval
+[qr{\[emerg\] .*ca "/dev/zero" has more than 4 MB.* in \S*nginx\.conf:\d+}]

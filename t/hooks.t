@@ -47,6 +47,16 @@ sub events {
 
 sub hooks { return decode_json(get('/icomet-admin/info?detail=1'))->{hooks} }
 
+# How many threads of these processes work for hooks.
+sub threads {
+    my $count = 0;
+    for my $name (map { glob "/proc/$_/task/*/comm" } @_) {
+        open my $comm, '<', $name or next;
+        $count++ if <$comm> eq "icomet-hooks\n";
+    }
+    return $count;
+}
+
 set_up();
 add_block_preprocessor(sub {
     my ($block) = @_;
@@ -94,6 +104,8 @@ until_true(sub { hooks()->{queued} == 0 }, 'all arrived');
 my $hooks = hooks();
 same(join(' ', map { "$_ $hooks->{$_}" } qw(failed dropped)), 'failed 0 dropped 0', 'nothing failed');
 matches($hooks->{sent} >= 5 ? 'sent' : $hooks->{sent}, qr/sent/, 'sent');
+same(join(' ', map { threads($_) } worker_pids()), join(' ', map { 1 } worker_pids()), 'each worker has one thread for them');
+same(threads(master_pid()), 0, 'the master has none');
 --- no_error_log
 a secret of the test
 key=hidden
@@ -181,3 +193,4 @@ refuses 1 events, which are left out: it answered 422
 === TEST 6: a hub without hooks has nothing to tell of them
 --- play
 same(hooks(), undef, 'no hooks');
+same(threads(master_pid(), worker_pids()), 0, 'and no thread for them');

@@ -37,6 +37,20 @@ pub fn take() -> Vec<Change> {
     JOURNAL.with_borrow_mut(|journal| journal.as_mut().map(core::mem::take).unwrap_or_default())
 }
 
+impl Zone {
+    /// The number of the next change.
+    pub fn next_change(&self) -> u64 {
+        self.header().changes.get()
+    }
+
+    /// Lets the numbers of changes go on from `order` at least: of a zone that is filled with what
+    /// another one held, the changes of both are compared. No other process has seen it yet.
+    pub fn number_changes_from(&self, order: u64) {
+        let changes = &self.header().changes;
+        changes.set(changes.get().max(order));
+    }
+}
+
 /// Notes a change; the caller holds the lock of the channel's shard.
 pub(crate) fn note(zone: &Zone, kind: Kind, name: &[u8]) {
     JOURNAL.with_borrow_mut(|journal| {

@@ -31,6 +31,8 @@ pub enum Mood {
     Away,
     /// Takes everything, and cuts the connection instead of an answer.
     Mute,
+    /// Takes connections and requests, and never answers.
+    Hanging,
 }
 
 /// What it has been told.
@@ -166,6 +168,21 @@ impl BackEnd {
         }
     }
 
+    /// Events that are missing between the first and the last of each worker, which came in order.
+    pub fn gaps(&self) -> Result<u64> {
+        let mut last: BTreeMap<String, u64> = BTreeMap::new();
+        let mut missing = 0;
+        for event in &self.told().events {
+            let worker = event["worker"].as_str().context("no worker")?;
+            let seq = event["seq"].as_u64().context("no seq")?;
+            let last = last.entry(worker.to_owned()).or_default();
+            ensure!(seq > *last, "worker {worker}: {seq} after {last}");
+            missing += seq - *last - 1;
+            *last = seq;
+        }
+        Ok(missing)
+    }
+
     /// Fails unless it has each worker's events from the first on, without a gap; how many workers.
     pub fn check_whole(&self) -> Result<usize> {
         self.check()?;
@@ -205,6 +222,8 @@ impl Desk {
             let _ = moods.wait_for(|mood| *mood == Mood::Away).await;
         };
         tokio::select! {
+            // First, or a request that has come already would be taken.
+            biased;
             () = away => {}
             () = self.converse(&mut stream) => {}
         }
@@ -214,6 +233,19 @@ impl Desk {
         let mut input = BytesMut::new();
         while let Some((head, body)) = request(stream, &mut input).await {
             let mood = *self.mood.borrow();
+            if mood == Mood::Hanging {
+                self.told
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .posts += 1;
+                // What it has taken in this mood is forgotten.
+                let _ = self
+                    .mood
+                    .clone()
+                    .wait_for(|mood| *mood != Mood::Hanging)
+                    .await;
+                return;
+            }
             if let Mood::Slow(time) = mood {
                 sleep(time).await;
             }

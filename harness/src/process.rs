@@ -1,6 +1,7 @@
 //! Looking at processes in /proc, and sending them signals.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -56,6 +57,21 @@ pub fn private_memory(pid: i32) -> Option<u64> {
         .parse::<u64>()
         .ok()
         .map(|kilobytes| kilobytes * 1024)
+}
+
+/// The processor time that a process has used, all threads together.
+pub fn processor_time(pid: i32) -> Option<Duration> {
+    let mut clock = 0;
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: both calls get a pointer to a live variable of ours.
+    let found = unsafe {
+        libc::clock_getcpuclockid(pid, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    found.then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32))
 }
 
 /// Sends a signal; whether there was such a process.

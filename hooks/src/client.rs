@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -81,7 +82,19 @@ impl fmt::Display for PostError {
     }
 }
 
-type Sender = SendRequest<Full<Bytes>>;
+/// A connection, which is closed when this is dropped, whatever is under way on it: one that waited for an
+/// answer, or for TLS to take what is left, would stay open for each try.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Reads and writes for the sender.
+    work: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.work.abort();
+    }
+}
 
 /// The client of one hook.
 pub struct Client {
@@ -89,7 +102,7 @@ pub struct Client {
     agent: String,
     node: String,
     tls: Option<Arc<ClientConfig>>,
-    connection: Option<Sender>,
+    connection: Option<Connection>,
 }
 
 impl Client {
@@ -118,28 +131,33 @@ impl Client {
 
     async fn exchange(&mut self, body: Bytes) -> Result<StatusCode, PostError> {
         // Taken out, so that one that is given up is closed.
-        if let Some(mut sender) = self.connection.take()
-            && sender.ready().await.is_ok()
+        if let Some(mut connection) = self.connection.take()
+            && connection.sender.ready().await.is_ok()
         {
-            match self.send(sender, body.clone()).await {
+            match self.send(connection, body.clone()).await {
                 // A kept connection may have ended while nobody looked; the next one says how it is.
                 Err(PostError::Http(error)) if !error.is_parse() => {}
                 result => return result,
             }
         }
-        let sender = self.connect().await?;
-        self.send(sender, body).await
+        let connection = self.connect().await?;
+        self.send(connection, body).await
     }
 
-    async fn send(&mut self, mut sender: Sender, body: Bytes) -> Result<StatusCode, PostError> {
-        let answer = sender
+    async fn send(
+        &mut self,
+        mut connection: Connection,
+        body: Bytes,
+    ) -> Result<StatusCode, PostError> {
+        let answer = connection
+            .sender
             .send_request(self.request(body)?)
             .await
             .map_err(PostError::Http)?;
         let status = answer.status();
         let rest = Limited::new(answer.into_body(), ANSWER).collect().await;
         if rest.is_ok() {
-            self.connection = Some(sender);
+            self.connection = Some(connection);
         }
         Ok(status)
     }
@@ -164,7 +182,7 @@ impl Client {
             .map_err(|error| PostError::Setup(error.to_string()))
     }
 
-    async fn connect(&mut self) -> Result<Sender, PostError> {
+    async fn connect(&mut self) -> Result<Connection, PostError> {
         let target = &self.hook.target;
         let stream = TcpStream::connect((target.host.as_str(), target.port)).await;
         let stream = stream.map_err(PostError::Connect)?;
@@ -199,7 +217,7 @@ impl Client {
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<Sender, PostError>
+async fn handshake<S>(stream: S) -> Result<Connection, PostError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -207,6 +225,6 @@ where
         .await
         .map_err(PostError::Http)?;
     // Whoever sends on it learns of its end.
-    tokio::spawn(connection);
-    Ok(sender)
+    let work = tokio::spawn(connection).abort_handle();
+    Ok(Connection { sender, work })
 }

@@ -1,7 +1,7 @@
 //! One hook, as its configuration has it.
 
 use core::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +11,15 @@ use crate::tls::Authorities;
 
 /// The largest secret in bytes.
 const LONGEST: usize = 4096;
+
+/// The first bytes of a file, of which a device has no end.
+pub(crate) fn read_some(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(most as u64)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// What a back end checks signatures with; it is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,6 +38,9 @@ impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SecretError::Io(error) => write!(f, "cannot be read: {error}"),
+            SecretError::Length(len) if *len > LONGEST => {
+                write!(f, "holds more than {LONGEST} bytes: use 16 to {LONGEST}")
+            }
             SecretError::Length(len) => write!(
                 f,
                 "holds {len} bytes: use 16 to {LONGEST}, as \"openssl rand -hex 32\" makes them"
@@ -42,7 +54,8 @@ impl std::error::Error for SecretError {}
 impl Secret {
     /// Reads a file; the end of the last line is no part of the secret.
     pub fn read(path: &Path) -> Result<Secret, SecretError> {
-        let mut bytes = std::fs::read(path).map_err(SecretError::Io)?;
+        // One more than it may have, with an end of line of two bytes.
+        let mut bytes = read_some(path, LONGEST + 3).map_err(SecretError::Io)?;
         while bytes
             .last()
             .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))

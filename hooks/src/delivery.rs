@@ -1,7 +1,7 @@
 //! What one hook does with its queue: batches, one at a time, each until it is taken.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, TryRecvError};
@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::config::Hook;
 use crate::event::{self, Event, Names};
 use crate::service::{Counts, Level, Outbox};
+use crate::trouble::{Line, Trouble};
 
 /// How long a batch that is not full waits for more.
 const LINGER: Duration = Duration::from_millis(20);
@@ -25,8 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause once the worker exits, when there is little time left.
 const LAST_PAUSE: Duration = Duration::from_millis(200);
 
-/// How often a failure that goes on is told.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// When reports that did not fit are tried again.
+const RETRY_REPORTS: Duration = Duration::from_millis(100);
 
 /// A hook's queue and what belongs to it.
 pub struct Delivery {
@@ -42,25 +43,17 @@ pub struct Delivery {
     pub outbox: Outbox,
 }
 
-/// A failure that goes on.
-struct Trouble {
-    since: Instant,
-    told: Instant,
-    tries: u32,
-}
-
 impl Delivery {
     /// Works until the queue has ended and is empty.
     pub async fn run(mut self) {
         let mut client = Client::new(Arc::clone(&self.hook), self.names.node.clone());
+        let mut trouble = Trouble::default();
         while let Some(events) = self.next_batch().await {
             let body = match event::write(&self.names, &events) {
                 Ok(body) => Bytes::from(body),
                 Err(error) => {
-                    self.say(
-                        Level::Error,
-                        &format!("cannot be told {} events: {error}", events.len()),
-                    );
+                    let text = format!("cannot be told {} events: {error}", events.len());
+                    self.say(Some((Level::Error, text)));
                     self.count(Counts {
                         rejected: events.len() as u64,
                         ..Counts::default()
@@ -70,7 +63,11 @@ impl Delivery {
             };
             let count = events.len() as u64;
             drop(events);
-            self.deliver(&mut client, body, count).await;
+            self.deliver(&mut client, body, count, &mut trouble).await;
+        }
+        self.say(trouble.rest());
+        while !self.outbox.flush(self.number) {
+            sleep(RETRY_REPORTS).await;
         }
     }
 
@@ -83,7 +80,10 @@ impl Delivery {
                     events.push(event);
                     break;
                 }
-                Err(TryRecvError::Empty) => self.bell.notified().await,
+                Err(TryRecvError::Empty) if self.outbox.flush(self.number) => {
+                    self.bell.notified().await;
+                }
+                Err(TryRecvError::Empty) => sleep(RETRY_REPORTS).await,
                 Err(TryRecvError::Disconnected) => return None,
             }
         }
@@ -102,18 +102,17 @@ impl Delivery {
         Some(events)
     }
 
-    async fn deliver(&mut self, client: &mut Client, body: Bytes, count: u64) {
-        let mut trouble: Option<Trouble> = None;
+    async fn deliver(
+        &mut self,
+        client: &mut Client,
+        body: Bytes,
+        count: u64,
+        trouble: &mut Trouble,
+    ) {
         loop {
             let error = match client.post(body.clone()).await {
                 Ok(()) => {
-                    if let Some(trouble) = trouble {
-                        let text = format!(
-                            "takes events again, after {} s",
-                            trouble.since.elapsed().as_secs()
-                        );
-                        self.say(Level::Notice, &text);
-                    }
+                    self.say(trouble.taken());
                     self.count(Counts {
                         sent: count,
                         ..Counts::default()
@@ -123,10 +122,8 @@ impl Delivery {
                 Err(error) => error,
             };
             if error.is_final() {
-                self.say(
-                    Level::Error,
-                    &format!("refuses {count} events, which are left out: {error}"),
-                );
+                self.say(trouble.taken());
+                self.say(trouble.refused(count, &error));
                 self.count(Counts {
                     failed: 1,
                     rejected: count,
@@ -138,29 +135,9 @@ impl Delivery {
                 failed: 1,
                 ..Counts::default()
             });
-            let now = Instant::now();
-            let trouble = trouble.get_or_insert_with(|| {
-                self.say(
-                    Level::Error,
-                    &format!("cannot be told: {error}; tried again until it is there"),
-                );
-                Trouble {
-                    since: now,
-                    told: now,
-                    tries: 0,
-                }
-            });
-            if trouble.told.elapsed() >= SAY_AGAIN {
-                trouble.told = now;
-                let waiting = self.queue.len() as u64 + count;
-                let text = format!(
-                    "cannot be told for {} s: {error}; {waiting} events wait",
-                    trouble.since.elapsed().as_secs()
-                );
-                self.say(Level::Error, &text);
-            }
-            let pause = pause(trouble.tries, *self.stopping.borrow());
-            trouble.tries += 1;
+            let (before, line) = trouble.failed(&error, self.queue.len() as u64 + count);
+            self.say(line);
+            let pause = pause(before, *self.stopping.borrow());
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = self.stopping.changed() => {}
@@ -168,14 +145,13 @@ impl Delivery {
         }
     }
 
-    fn say(&self, level: Level, text: &str) {
-        self.outbox.say(
-            level,
-            format!(
-                "hub \"{}\": hook {} {text}",
-                self.names.hub, self.hook.target
-            ),
-        );
+    fn say(&self, line: Line) {
+        let Some((level, text)) = line else {
+            return;
+        };
+        let (hub, target) = (&self.names.hub, &self.hook.target);
+        self.outbox
+            .say(level, format!("hub \"{hub}\": hook {target} {text}"));
     }
 
     fn count(&mut self, counts: Counts) {

@@ -14,6 +14,7 @@ mod service;
 mod sign;
 mod target;
 mod tls;
+mod trouble;
 
 pub use config::{Hook, Secret, SecretError};
 pub use event::{About, Event, Kind, Kinds, Names};

@@ -68,14 +68,23 @@ impl Outbox {
         self.kept.sent += more.sent;
         self.kept.failed += more.failed;
         self.kept.rejected += more.rejected;
-        if self
-            .reports
-            .try_send(Report::Counts(hook, self.kept))
-            .is_ok()
-        {
-            self.kept = Counts::default();
+        if !self.flush(hook) {
+            self.ring();
         }
-        self.ring();
+    }
+
+    /// Reports what was kept back; whether nothing is any more.
+    pub fn flush(&mut self, hook: usize) -> bool {
+        if self.kept == Counts::default() {
+            return true;
+        }
+        let report = Report::Counts(hook, self.kept);
+        let is_taken = self.reports.try_send(report).is_ok();
+        if is_taken {
+            self.kept = Counts::default();
+            self.ring();
+        }
+        is_taken
     }
 
     fn ring(&self) {

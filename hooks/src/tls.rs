@@ -9,6 +9,11 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::config::read_some;
+
+/// The largest file of certificates in bytes; what a system trusts has some 250 KB.
+const LARGEST: usize = 4 << 20;
+
 /// Certificates of authorities, of a PEM file.
 #[derive(Clone)]
 pub struct Authorities(Arc<RootCertStore>);
@@ -20,6 +25,8 @@ pub enum AuthoritiesError {
     Io(io::Error),
     /// Something in it is no PEM, or no certificate.
     Malformed(String),
+    /// It has more than 4 MB.
+    Large,
     /// It holds no certificate.
     Empty,
 }
@@ -29,6 +36,7 @@ impl fmt::Display for AuthoritiesError {
         match self {
             AuthoritiesError::Io(error) => write!(f, "cannot be read: {error}"),
             AuthoritiesError::Malformed(what) => write!(f, "holds a broken certificate: {what}"),
+            AuthoritiesError::Large => write!(f, "has more than {} MB", LARGEST >> 20),
             AuthoritiesError::Empty => f.write_str("holds no certificate in PEM"),
         }
     }
@@ -39,7 +47,10 @@ impl std::error::Error for AuthoritiesError {}
 impl Authorities {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Authorities, AuthoritiesError> {
-        let bytes = std::fs::read(path).map_err(AuthoritiesError::Io)?;
+        let bytes = read_some(path, LARGEST + 1).map_err(AuthoritiesError::Io)?;
+        if bytes.len() > LARGEST {
+            return Err(AuthoritiesError::Large);
+        }
         let malformed = |error: &dyn fmt::Display| AuthoritiesError::Malformed(error.to_string());
         let mut store = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&bytes) {

@@ -1,13 +1,14 @@
 //! The service against a back end on loopback.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use icomet_hooks::{
-    About, Event, Hook, Kind, Kinds, Level, Names, Report, Secret, Service, Target, verify,
+    About, Authorities, Event, Hook, Kind, Kinds, Level, Names, Report, Secret, Service, Target,
+    verify,
 };
 use serde_json::Value;
 
@@ -135,6 +136,15 @@ impl World {
 }
 
 fn start(address: SocketAddr, batch: usize, queue: usize) -> Result<Service> {
+    start_with(address, batch, queue, Duration::from_secs(10))
+}
+
+fn start_with(
+    address: SocketAddr,
+    batch: usize,
+    queue: usize,
+    timeout: Duration,
+) -> Result<Service> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("secret");
     std::fs::write(&file, [SECRET, b"\n"].concat())?;
@@ -143,7 +153,7 @@ fn start(address: SocketAddr, batch: usize, queue: usize) -> Result<Service> {
         kinds: Kinds::parse("online").map_err(str::to_owned)?,
         secret: Some(Secret::read(&file)?),
         authorities: None,
-        timeout: Duration::from_secs(10),
+        timeout,
         batch,
         queue,
     };
@@ -271,6 +281,112 @@ fn a_batch_that_is_refused_for_good_does_not_stand_in_the_way() -> Result {
     let (sent, rejected, failed, lines) = finish(world.service, WAIT);
     assert_eq!((sent, rejected, failed, lines.len()), (1, 1, 1, 1));
     Ok(())
+}
+
+#[test]
+fn refusals_do_not_fill_the_log() -> Result {
+    let mut world = World::new(1, 100)?;
+    world.offer(50);
+    for seq in 1..=50 {
+        assert_eq!(world.post(400)?.seqs(), [seq]);
+    }
+    let (sent, rejected, _, lines) = finish(world.service, WAIT);
+    assert_eq!((sent, rejected), (0, 50));
+    let texts: Vec<_> = lines.iter().map(|(_, text)| text.as_str()).collect();
+    assert!(
+        matches!(texts[..], [first, rest] if first.contains("refuses 1 events") && rest.contains("refused 49 events more")),
+        "{texts:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_connection_without_an_answer_is_given_up() -> Result {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let service = start_with(listener.local_addr()?, 10, 100, Duration::from_millis(100))?;
+    let mut world = World {
+        service,
+        posts: channel().1,
+        statuses: channel().0,
+        next: 1,
+    };
+    world.offer(1);
+    for _ in 0..3 {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(WAIT))?;
+        assert_eq!(read(&mut stream).map(|post| post.seqs()), Some(vec![1]));
+        // The end, while the next try is on a connection of its own.
+        let ended = stream.read(&mut [0; 1]);
+        assert!(
+            matches!(&ended, Ok(0))
+                || matches!(&ended, Err(error) if error.kind() == ErrorKind::ConnectionReset),
+            "{ended:?}"
+        );
+    }
+    let (sent, _, failed, lines) = finish(world.service, Duration::ZERO);
+    assert!(sent == 0 && failed >= 2, "{sent} {failed}");
+    assert!(lines[0].1.contains("no answer in time"), "{lines:?}");
+    Ok(())
+}
+
+#[test]
+fn a_redirection_is_not_followed() -> Result {
+    let mut world = World::new(10, 100)?;
+    world.offer(1);
+    let first = world.post(307)?;
+    let again = world.post(200)?;
+    assert!(
+        again.head.starts_with("POST /hook?key=1 "),
+        "{}",
+        again.head
+    );
+    assert_eq!(first.body, again.body);
+    let (sent, _, failed, lines) = finish(world.service, WAIT);
+    assert_eq!((sent, failed), (1, 1));
+    assert!(
+        lines[0].1.contains("redirections are not followed"),
+        "{lines:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_answer_without_an_end_is_cut() -> Result {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut world = World {
+        service: start(listener.local_addr()?, 10, 100)?,
+        posts: channel().1,
+        statuses: channel().0,
+        next: 1,
+    };
+    world.offer(1);
+    let (mut stream, _) = listener.accept()?;
+    stream.set_write_timeout(Some(WAIT))?;
+    assert_eq!(read(&mut stream).map(|post| post.seqs()), Some(vec![1]));
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let chunk = [b'x'; 64 << 10];
+    let written = (0..10_000).take_while(|_| stream.write_all(&chunk).is_ok());
+    assert!(written.count() < 1_000, "nobody ended it");
+    world.offer(1);
+    let (mut stream, _) = listener.accept()?;
+    assert_eq!(read(&mut stream).map(|post| post.seqs()), Some(vec![2]));
+    stream.write_all(b"HTTP/1.1 204 OK\r\n\r\n")?;
+    let (sent, _, failed, lines) = finish(world.service, WAIT);
+    assert_eq!((sent, failed, lines), (2, 0, Vec::new()));
+    Ok(())
+}
+
+#[test]
+fn a_file_without_an_end_is_no_secret_and_no_authority() {
+    let endless = std::path::Path::new("/dev/zero");
+    let secret = Secret::read(endless).err().map(|error| error.to_string());
+    assert_eq!(
+        secret.as_deref(),
+        Some("holds more than 4096 bytes: use 16 to 4096")
+    );
+    let authorities = Authorities::read(endless).err();
+    let authorities = authorities.map(|error| error.to_string());
+    assert_eq!(authorities.as_deref(), Some("has more than 4 MB"));
 }
 
 #[test]

@@ -153,7 +153,8 @@ pub fn finish(worker: &mut Worker) {
     if !ended {
         log::error("the hooks' thread did not end in time, and was left behind");
     }
-    for (lane, mut counts) in lanes.into_iter().zip(counts) {
+    for (mut lane, mut counts) in lanes.into_iter().zip(counts) {
+        lane.say_what_was_dropped();
         if lane.queued > 0 {
             counts.dropped += u64::from(lane.queued);
             log::error(&format!(
@@ -172,6 +173,18 @@ impl Lane {
         self.queued = self
             .queued
             .saturating_sub(u32::try_from(events).unwrap_or(u32::MAX));
+    }
+
+    /// Says how many events were left out since the last line; whether there were any.
+    fn say_what_was_dropped(&mut self) -> bool {
+        let untold = std::mem::take(&mut self.untold);
+        if untold > 0 {
+            log::error(&format!(
+                "{} does not take events fast enough, and its queue is full: {untold} were left out",
+                self.shown
+            ));
+        }
+        untold > 0
     }
 }
 
@@ -349,13 +362,7 @@ impl Worker {
     pub fn say_what_was_dropped(&mut self) {
         let now = event::now();
         for lane in self.hooks.iter_mut().flat_map(|hooks| &mut hooks.lanes) {
-            let is_time = lane.told.is_none_or(|told| now - told >= SAY_AGAIN);
-            if lane.untold > 0 && is_time {
-                log::error(&format!(
-                    "{} does not take events fast enough, and its queue is full: {} were left out",
-                    lane.shown, lane.untold
-                ));
-                lane.untold = 0;
+            if lane.told.is_none_or(|told| now - told >= SAY_AGAIN) && lane.say_what_was_dropped() {
                 lane.told = Some(now);
             }
         }

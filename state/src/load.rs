@@ -9,7 +9,7 @@ use icomet_engine::{
 
 use crate::format::{Begin, Channel};
 use crate::read::{Nothing, ReadError, Sink, Summary, read};
-use crate::save::Clocks;
+use crate::save::{Clocks, first_change};
 
 /// Milliseconds that every channel lives at least after a load, if its channel_timeout is not longer:
 /// time for its clients to come back.
@@ -84,6 +84,8 @@ pub fn load(
     // Should this fail, which a file that is ours alone does not, the zone has a part of it, and an
     // epoch of its own that says so.
     read(input, &mut filling)?;
+    let time = clocks.wall.max(summary.begin.written);
+    zone.number_changes_from(first_change(time));
     Ok(Loaded {
         restored: filling.restore.finish(),
         summary,

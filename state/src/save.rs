@@ -28,6 +28,21 @@ impl Clocks {
     }
 }
 
+/// Changes of channels that a zone numbers in a millisecond, at most.
+const CHANGES: u64 = 1024;
+
+/// The number of the first change in a zone that is loaded at that time: higher than those in the zone
+/// that was saved before. It stays below 2^53, to which all readers of JSON are exact.
+pub(crate) fn first_change(wall: u64) -> u64 {
+    wall.saturating_mul(CHANGES).min(1 << 52)
+}
+
+/// The time by the wall clock, or later if the clock was set back since the zone was loaded: later than that
+/// of its changes.
+fn written(zone: &Zone, wall: u64) -> u64 {
+    wall.max(zone.next_change() / CHANGES + 1)
+}
+
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
@@ -48,7 +63,7 @@ pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Sav
         epoch: identity.epoch,
         key: identity.key,
         seq_floor: identity.seq_floor,
-        written: clocks.wall,
+        written: written(zone, clocks.wall),
     }))?;
     let age = |time: u64| clocks.zone.saturating_sub(time);
     for body in snapshot.broadcasts() {

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use common::{NOW, World, limits};
-use icomet_engine::{Authority, Kind, Limits, Lost, OnFull, Request, ScanCursor, Stay, WakeSet};
+use icomet_engine::{
+    Authority, Kind, Limits, Lost, OnFull, Request, ScanCursor, Stay, WakeSet, journal,
+};
 use icomet_state::{Clocks, LoadError, Loaded, load, save};
 use proptest::prelude::*;
 
@@ -79,6 +81,34 @@ fn contents(world: &World) -> Contents {
         (name, (info.next_seq, messages, info.expires_at))
     };
     names.into_iter().map(describe).collect()
+}
+
+#[test]
+fn changes_after_a_load_are_later_ones() {
+    journal::begin();
+    let change = |world: &World, name: &str| {
+        journal::take();
+        world.publish(name, "x");
+        let changes = journal::take();
+        assert_eq!(changes.len(), 1);
+        changes[0].order
+    };
+    let world = World::new(1 << 20);
+    let mut last = change(&world, "before");
+    let mut file = saved(&world);
+    // The clock was set back meanwhile, and goes on.
+    for wall in [WALL - 1_000_000, WALL - 999_999, WALL + 1] {
+        let world = World::new(1 << 20);
+        let at = Clocks { zone: NOW, wall };
+        load(Cursor::new(&file), &world.zone, &limits(), at).unwrap();
+        for name in ["one", "two"] {
+            let order = change(&world, &format!("{name} {wall}"));
+            assert!(order > last, "{order} after {last}");
+            assert!(order < 1 << 53);
+            last = order;
+        }
+        file = save(&world.zone, at, Vec::new()).unwrap().0;
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -27,7 +27,8 @@ use crate::wait;
 const WORKERS: usize = 2;
 const SUBSCRIBERS: usize = 40;
 const CHANNEL: &str = "busy";
-const SECRET: &str = "what the back end knows as well";
+/// What requests are signed with.
+pub const SECRET: &str = "what the back end knows as well";
 
 /// Publishes timed in each mood.
 const PROBES: usize = 100;

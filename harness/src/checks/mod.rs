@@ -15,6 +15,8 @@ mod flood;
 mod handover;
 mod hasty;
 mod hooks;
+mod hooks_cost;
+mod hooks_outage;
 mod kill;
 mod many_channels;
 mod many_on_one;
@@ -124,6 +126,18 @@ pub fn all() -> Vec<Check> {
             about: "a back end is told over TLS when its certificate is right",
             has_figures: false,
             run: |setup| Box::pin(hooks::tls(setup)),
+        },
+        Check {
+            name: "hooks_outage",
+            about: "a back end that is away under 500 publishes/s: all answered, memory bounded, counters and log right",
+            has_figures: true,
+            run: |setup| Box::pin(hooks_outage::run(setup)),
+        },
+        Check {
+            name: "hooks_cost",
+            about: "publishes with a hook whose back end is well, with one whose back end hangs, and without",
+            has_figures: true,
+            run: |setup| Box::pin(hooks_cost::run(setup)),
         },
         Check {
             name: "clients_gone",

@@ -120,6 +120,7 @@ pub fn subscribe(
         channel: &name,
         seq,
         content,
+        event: "",
     };
     // A request that was on its way when the worker began to end moves like those who wait.
     let moves = || with(|worker| worker.handover.can_move()) == Some(true);
@@ -146,6 +147,7 @@ pub fn subscribe(
             callback: callback.clone(),
             noop,
             wait,
+            tag: 0,
         };
         Some(worker.admit(&ask, address, Held(request)))
     });

@@ -27,6 +27,8 @@ pub struct PoliteEnd {
     pub noop: u64,
     /// JSONP callback of a long poll.
     pub callback: Option<Box<str>>,
+    /// The tag of its user; 0: it is nobody's.
+    pub tag: u64,
 }
 
 /// The last messages of a closed channel, as one of its subscribers is sent them.
@@ -66,17 +68,13 @@ impl Moving {
             cursor,
             noop,
             callback,
+            ..
         } = self.end;
         if transport == Transport::LongPoll {
             let callback = callback
                 .as_deref()
                 .and_then(|name| Callback::new(Cow::Borrowed(name.as_bytes())).ok());
-            let message = Message {
-                kind: Kind::Noop,
-                channel: self.leaving.channel(),
-                seq: noop,
-                content: b"",
-            };
+            let message = Message::bare(Kind::Noop, self.leaving.channel(), noop);
             let body = frames::single(transport, epoch, &message, callback.as_ref());
             let answer = poll_answer(epoch, cursor, callback.is_some(), Frame::new(body));
             self.leaving.answer(&answer);
@@ -139,21 +137,22 @@ fn ended(hub: usize, reference: ChannelRef) {
 impl Worker {
     /// What is left of its channel, if that was closed.
     fn last_of(&mut self, moving: &Moving) -> Option<Last> {
-        let zone = self.hubs.get(moving.hub)?.zone;
+        let attached = self.hubs.get(moving.hub)?;
+        let (zone, limits) = (attached.zone, &attached.hub.limits);
         let end = &moving.end;
         let reading = zone.reading(self.id);
         let room = room(end.transport);
-        let batch = Batch::read(&reading, moving.reference, end.cursor, room);
+        let batch = Batch::read(&reading, limits, moving.reference, end.cursor, room);
         let name = moving.leaving.channel();
         let frame = match end.transport {
             _ if !batch.closes() => return None,
             Transport::LongPoll => {
                 let callback = end.callback.as_deref();
                 let callback = callback.and_then(|name| Callback::new(name.as_bytes().into()).ok());
-                Frame::new(batch.poll(&reading, name, callback.as_ref(), false))
+                Frame::new(batch.poll(&reading, name, callback.as_ref(), false, end.tag))
             }
             transport => {
-                let joined = batch.stream(&reading, transport, end.epoch, name);
+                let joined = batch.stream(&reading, transport, end.epoch, name, end.tag);
                 joined.whole(false)
             }
         };

@@ -402,6 +402,7 @@ impl Worker {
             epoch,
             cursor: subscriber.cursor,
             noop: subscriber.noop,
+            tag: self.users.get(&index).copied().unwrap_or_default(),
             callback: self
                 .callbacks
                 .get(&index)

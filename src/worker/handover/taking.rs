@@ -309,6 +309,7 @@ impl Worker {
             busy: true,
             parking: false,
             has_more: callback.is_some(),
+            has_user: false,
         };
         let index = self.take_in(subscriber, callback);
         if let Some(address) = connection.address() {

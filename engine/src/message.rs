@@ -95,6 +95,9 @@ pub(crate) fn age(time: u64, now: u64) -> u64 {
 
 /// Bytes of a message's block.
 pub(crate) fn size(content: usize, options: &Options<'_>) -> usize {
+    if options.is_plain() {
+        return HEAD + content;
+    }
     let numbers = usize::from(options.until.is_some()) + usize::from(options.exclude != 0);
     HEAD + numbers * size_of::<Long>() + content + options.event.len()
 }
@@ -127,32 +130,42 @@ impl Zone {
         now: u64,
     ) {
         let Some(head) = self.at(place) else { return };
-        let mut about = kind as u32;
-        let mut offset = HEAD;
-        let numbers = [
-            (HAS_UNTIL, options.until),
-            (HAS_EXCLUDE, Some(options.exclude).filter(|tag| *tag != 0)),
-        ];
-        for (flag, number) in numbers {
+        let (about, before) = if options.is_plain() {
+            (0, 0)
+        } else {
+            self.write_options(place, content.len(), options)
+        };
+        head.len.set(content.len() as u32);
+        head.about.set(kind as u32 | about);
+        head.time.set(now);
+        // SAFETY: the caller has just allocated a block with room for all of it here.
+        unsafe { self.write_at(place.offset() + HEAD + before, content) };
+    }
+
+    /// Writes what a message has beside its content; the flags that say so, and the bytes before the content.
+    #[cold]
+    fn write_options(
+        &self,
+        place: Ref<Head>,
+        content: usize,
+        options: &Options<'_>,
+    ) -> (u32, usize) {
+        let mut about = (options.event.len() as u32) << EVENT_SHIFT;
+        let mut before = 0;
+        let exclude = (options.exclude != 0).then_some(options.exclude);
+        for (flag, number) in [(HAS_UNTIL, options.until), (HAS_EXCLUDE, exclude)] {
             if let Some(number) = number
-                && let Some(long) = self.at::<Long>(place.forward(offset))
+                && let Some(long) = self.at::<Long>(place.forward(HEAD + before))
             {
                 long.set(number);
                 about |= flag;
-                offset += size_of::<Long>();
+                before += size_of::<Long>();
             }
         }
-        let at = place.offset() + offset;
-        head.len.set(content.len() as u32);
-        head.about
-            .set(about | (options.event.len() as u32) << EVENT_SHIFT);
-        head.time.set(now);
-        // SAFETY: the caller has just allocated a block with room for all of it here.
-        unsafe { self.write_at(at, content) };
-        if !options.event.is_empty() {
-            // SAFETY: as above.
-            unsafe { self.write_at(at + content.len(), options.event) };
-        }
+        let at = place.offset() + HEAD + before + content;
+        // SAFETY: the caller of write_message has just allocated a block with room for all of it here.
+        unsafe { self.write_at(at, options.event) };
+        (about, before)
     }
 
     /// When a message ends by itself.

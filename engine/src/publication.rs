@@ -16,6 +16,13 @@ pub struct Options<'a> {
     pub until: Option<u64>,
 }
 
+impl Options<'_> {
+    /// Nothing is said, as of almost all messages.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.event.is_empty() && self.exclude == 0 && self.until.is_none()
+    }
+}
+
 /// A message to be published.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Publication<'a> {

@@ -243,8 +243,12 @@ impl Zone {
                     _ => false,
                 };
                 guard.keep_until(place, channel, now + limits.channel_timeout);
-                let kept = (limits.message_ttl > 0).then(|| now + limits.message_ttl);
-                if let Some(due) = options.until.into_iter().chain(kept).min() {
+                if limits.message_ttl > 0 || options.until.is_some() {
+                    let kept = match limits.message_ttl {
+                        0 => u64::MAX,
+                        ttl => now + ttl,
+                    };
+                    let due = options.until.unwrap_or(u64::MAX).min(kept);
                     guard.wheel_by(place, channel, due);
                 }
                 guard.mark_dirty(channel, wake);

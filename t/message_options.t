@@ -43,7 +43,7 @@ my $m = sub { my ($n, $text, $event) = @_; data('opt2', $n, $text) =~ s/\}\z/,"e
 my $all = join ',', $m->(1, 'a', 'e 1'), $m->(2, 'b', 'e2');
 until_true(sub { get('/icomet/sub?cname=opt2&seq=1') eq "[$all," . data('opt2', 4, 'd') . "]\n" }, 'the third ends');
 errors("GET /icomet-admin/push?cname=opt2&content=x&ttl=$_", 400, 'a ttl is a number of seconds, more than 0') for qw(0 -1 x 31536001 1s);
-errors("GET /icomet-admin/push?cname=opt2&content=x&event=$_", 400, "an event's name has 1 to 64 bytes") for '%0A', 'a%0Db', '%00', '%FF', 'e' x 65;
+errors("GET /icomet-admin/push?cname=opt2&content=x&event=$_", 400, "an event's name has 1 to 64 characters") for '%0A', 'a%0Db', '%00', '%FF', 'e' x 65;
 matches(get('/icomet-admin/api/history?channel=opt2'), qr/"next_seq":5/, 'what is refused is not published');
 
 

@@ -187,7 +187,7 @@ __DATA__
     icomet_publish a b event=;
 --- must_die
 --- error_log eval
-[qr/\[emerg\] .*invalid "event=" in "icomet_publish": an event\'s name has 1 to 64 bytes.* in \S*nginx\.conf:\d+/]
+[qr/\[emerg\] .*invalid "event=" in "icomet_publish": an event\'s name has 1 to 64 characters.* in \S*nginx\.conf:\d+/]
 
 
 

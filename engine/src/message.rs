@@ -216,7 +216,7 @@ impl Zone {
             options.until = self.message_until(place);
             options.exclude = self.message_exclude(place);
             at += (about & (HAS_UNTIL | HAS_EXCLUDE)).count_ones() as usize * size_of::<Long>();
-            let event = (about >> EVENT_SHIFT & 0xff) as usize;
+            let event = (about >> EVENT_SHIFT) as usize;
             // SAFETY: a linked message is immutable; see the function.
             options.event = unsafe { self.bytes_at(at + len, event) };
         }

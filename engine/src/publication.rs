@@ -3,7 +3,7 @@
 use crate::once::Once;
 
 /// Longest name of an event in bytes.
-pub const MAX_EVENT: usize = 255;
+pub const MAX_EVENT: usize = 256;
 
 /// What a message carries beside its content. A message without any of it takes no memory for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -166,7 +166,7 @@ fn a_message_without_options_takes_no_byte_more() {
 #[test]
 fn a_name_of_an_event_is_bounded() {
     let world = World::new(1 << 20);
-    let long = [b'e'; 256];
+    let long = [b'e'; 257];
     let publication = |event| Publication {
         event,
         ..Publication::from(b"x")

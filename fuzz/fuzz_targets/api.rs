@@ -94,7 +94,7 @@ fn is_sound(publication: &Publication<'_>) {
     }
     check_encoded(&publication.content).expect("the inside of a JSON string");
     if let Some(id) = &publication.id {
-        assert!((1..=MAX_ID).contains(&id.len()));
+        assert!((1..=MAX_ID).contains(&id.chars().count()));
     }
     if let Some(event) = &publication.event {
         check_event(event.as_bytes()).expect("a checked name");

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// Longest name of an event in bytes.
+/// Longest name of an event in characters.
 pub const MAX_EVENT: usize = 64;
 /// Longest time of a message of its own, in seconds: 365 days.
 pub const MAX_TTL: u64 = 31_536_000;
-/// Longest id of a user in bytes.
+/// Longest id of a user in characters.
 pub const MAX_USER: usize = 128;
 
-/// Checks the name of an event: 1 to [`MAX_EVENT`] bytes of UTF-8 without control characters, so that it
-/// can stand in a line.
+/// Checks the name of an event: 1 to [`MAX_EVENT`] characters of UTF-8, none of them a control character, so
+/// that it can stand in a line.
 pub fn check_event(name: &[u8]) -> Result<&str, OptionError> {
     let text = std::str::from_utf8(name).map_err(|_| OptionError::Event)?;
-    let is_good = (1..=MAX_EVENT).contains(&name.len()) && !text.chars().any(char::is_control);
+    let is_good = has_length(text, MAX_EVENT) && !text.chars().any(char::is_control);
     is_good.then_some(text).ok_or(OptionError::Event)
 }
 
@@ -27,10 +27,16 @@ pub fn parse_ttl(text: &str) -> Result<u64, OptionError> {
     }
 }
 
-/// Checks the id of a user whom a message is kept from: 1 to [`MAX_USER`] bytes.
+/// Checks the id of a user whom a message is kept from: 1 to [`MAX_USER`] characters.
 pub fn check_user(user: &str) -> Result<(), OptionError> {
-    let is_good = (1..=MAX_USER).contains(&user.len());
-    is_good.then_some(()).ok_or(OptionError::User)
+    has_length(user, MAX_USER)
+        .then_some(())
+        .ok_or(OptionError::User)
+}
+
+/// Whether a text has 1 to `most` characters. Characters are what descriptions of an API can count.
+pub(crate) fn has_length(text: &str, most: usize) -> bool {
+    !text.is_empty() && text.len() <= 4 * most && text.chars().count() <= most
 }
 
 /// What is wrong with an option, in words that name no parameter.
@@ -49,13 +55,13 @@ impl fmt::Display for OptionError {
         match self {
             OptionError::Event => write!(
                 f,
-                "an event's name has 1 to {MAX_EVENT} bytes of UTF-8 without control characters"
+                "an event's name has 1 to {MAX_EVENT} characters of UTF-8, none of them a control character"
             ),
             OptionError::Ttl => write!(
                 f,
                 "a ttl is a number of seconds, more than 0 and at most {MAX_TTL}"
             ),
-            OptionError::User => write!(f, "a user's id has 1 to {MAX_USER} bytes"),
+            OptionError::User => write!(f, "a user's id has 1 to {MAX_USER} characters"),
         }
     }
 }
@@ -90,8 +96,8 @@ mod tests {
             check_event("größer \"als\"".as_bytes()),
             Ok("größer \"als\"")
         );
-        let longest = [b'e'; MAX_EVENT];
-        assert!(check_event(&longest).is_ok());
+        let longest = "\u{1d11e}".repeat(MAX_EVENT);
+        assert!(check_event(longest.as_bytes()).is_ok());
         for name in [
             &b""[..],
             b"a\nb",
@@ -108,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_user_has_a_bounded_id() {
-        assert!(check_user("alice").is_ok() && check_user(&"x".repeat(MAX_USER)).is_ok());
+        assert!(check_user("alice").is_ok() && check_user(&"é".repeat(MAX_USER)).is_ok());
         assert!(check_user("").is_err() && check_user(&"x".repeat(MAX_USER + 1)).is_err());
     }
 }

@@ -10,7 +10,7 @@ use super::problem::of_name;
 use super::query::parameters;
 use super::{MAX_ID, Problem, object};
 use crate::content::escape_str;
-use crate::option::{OptionError, check_event, check_user, parse_ttl};
+use crate::option::{OptionError, check_event, check_user, has_length, parse_ttl};
 use crate::params::check_channel_name;
 
 /// What a body is taken for.
@@ -292,10 +292,9 @@ pub fn disconnect(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
 }
 
 fn check_id(id: &str) -> Result<(), String> {
-    let is_good = (1..=MAX_ID).contains(&id.len());
-    is_good
+    has_length(id, MAX_ID)
         .then_some(())
-        .ok_or_else(|| format!("an id has 1 to {MAX_ID} bytes"))
+        .ok_or_else(|| format!("an id has 1 to {MAX_ID} characters"))
 }
 
 fn missing(pointer: &str, detail: &str) -> Problem {

@@ -6,6 +6,8 @@
 
 /* Implemented in Rust: src/config/, src/worker/life.rs and src/state.rs. */
 char *icomet_set_hub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_hub_parameter(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_channels(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_sub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_pub(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_channel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -23,11 +25,45 @@ void icomet_exit_process(ngx_cycle_t *cycle);
 void icomet_exit_master(ngx_cycle_t *cycle);
 
 
+/* Rust counts the values, and says what is wrong with them. */
+
+#define icomet_hub_parameter(name)                                            \
+    { ngx_string(name), ICOMET_HUB_CONF|NGX_CONF_ANY,                         \
+      icomet_set_hub_parameter, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL }
+
+
 static ngx_command_t  ngx_http_icomet_commands[] = {
 
     { ngx_string("icomet_hub"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
       icomet_set_hub,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    icomet_hub_parameter("zone"),
+    icomet_hub_parameter("auth"),
+    icomet_hub_parameter("max_channels"),
+    icomet_hub_parameter("max_subscribers_per_channel"),
+    icomet_hub_parameter("max_subscribers_per_ip"),
+    icomet_hub_parameter("channel_buffer_size"),
+    icomet_hub_parameter("channel_timeout"),
+    icomet_hub_parameter("message_ttl"),
+    icomet_hub_parameter("polling_timeout"),
+    icomet_hub_parameter("max_message_size"),
+    icomet_hub_parameter("max_batch"),
+    icomet_hub_parameter("idempotency_window"),
+    icomet_hub_parameter("max_idempotency_ids"),
+    icomet_hub_parameter("ws_max_message_size"),
+    icomet_hub_parameter("allowed_origins"),
+    icomet_hub_parameter("on_full"),
+    icomet_hub_parameter("state_file"),
+    icomet_hub_parameter("node"),
+    icomet_hub_parameter("hook"),
+
+    { ngx_string("channels"),
+      ICOMET_HUB_CONF|NGX_CONF_BLOCK|NGX_CONF_ANY,
+      icomet_set_channels,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -55,7 +91,7 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
 
     { ngx_string("icomet_publish"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_HTTP_LIF_CONF
-                        |NGX_CONF_TAKE23,
+                        |NGX_CONF_2MORE,
       icomet_set_publish,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,

@@ -47,6 +47,9 @@ typedef struct {
     ngx_chain_t  link;
 } icomet_output_t;
 
+/* Where the parameters of an icomet_hub stand: a bit that nginx gives to no context. */
+#define ICOMET_HUB_CONF      0x00800000
+
 #define ICOMET_OUTPUT_FLUSH  1
 #define ICOMET_OUTPUT_LAST   2
 

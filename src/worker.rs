@@ -66,6 +66,8 @@ pub struct Worker {
     pub wheel: Wheel,
     /// JSONP callbacks of those who have one.
     pub callbacks: FxHashMap<u32, Box<str>>,
+    /// The tags of those who are of a user ([`icomet_engine::Zone::user_tag`]).
+    pub users: FxHashMap<u32, u64>,
     /// What clients of WebSockets have sent of something incomplete.
     pub inputs: FxHashMap<u32, Box<websocket::Input>>,
     /// The channels of those who have several.

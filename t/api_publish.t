@@ -155,8 +155,12 @@ my @wrong = (
     ['{"channel":"a","ch\u0061nnel":"a","content":1}', 'duplicate_member', '/channel'],
     ['{"channel":"a","content":1,"cname":1}', 'unknown_member', '/cname'],
     ['{"channel":"a","content":1,"a/b~":1}', 'unknown_member', '/a~1b~0'],
-    ['{"channel":"a","content":1,"ttl":1}', 'unsupported_member', '/ttl'],
-    ['{"channel":"a","content":1,"exclude":1}', 'unsupported_member', '/exclude'],
+    ['{"channel":"a","content":1,"ttl":0}', 'bad_member', '/ttl'], ['{"channel":"a","content":1,"ttl":1e9}', 'bad_member', '/ttl'],
+    ['{"channel":"a","content":1,"ttl":"1"}', 'wrong_type', '/ttl'], ['{"channel":"a","content":1,"ttl":1e400}', 'bad_member', '/ttl'],
+    ['{"channel":"a","content":1,"exclude":1}', 'wrong_type', '/exclude'], ['{"channel":"a","content":1,"exclude":""}', 'bad_member', '/exclude'],
+    ['{"channel":"a","content":1,"exclude":"' . 'u' x 129 . '"}', 'bad_member', '/exclude'],
+    ['{"channel":"a","content":1,"event":null}', 'wrong_type', '/event'], ['{"channel":"a","content":1,"event":"a\nb"}', 'bad_member', '/event'],
+    ['{"channel":"a","content":1,"event":"' . 'e' x 65 . '"}', 'bad_member', '/event'],
     ['{"channel":1,"content":1}', 'wrong_type', '/channel'], ['{"channel":null,"content":1}', 'wrong_type', '/channel'],
     ['{"channel":"","content":1}', 'bad_member', '/channel'], ['{"channel":"a\u0000","content":1}', 'bad_member', '/channel'],
     ['{"channel":"' . 'a' x 257 . '","content":1}', 'bad_member', '/channel'],
@@ -174,7 +178,7 @@ my @batches = (
     ['{}', 'missing_member', '/messages'], ['{"messages":{}}', 'wrong_type', '/messages'], ['{"messages":[]}', 'bad_member', '/messages'],
     ['{"messages":[{"channel":"api11","content":1},{"channel":2,"content":1}]}', 'wrong_type', '/messages/1/channel'],
     ['{"messages":[{"channel":"api11","content":1},7]}', 'wrong_type', '/messages/1'],
-    ['{"messages":[{"channel":"api11","content":1,"ttl":1}]}', 'unsupported_member', '/messages/0/ttl'],
+    ['{"messages":[{"channel":"api11","content":1,"ttl":-1}]}', 'bad_member', '/messages/0/ttl'],
     ['{"messages":[],"more":1}', 'unknown_member', '/more'],
 );
 refused(post_json('batch', $_->[0]), 400, $_->[1], pointer => $_->[2]) for @batches;

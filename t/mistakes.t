@@ -538,7 +538,7 @@ __DATA__
     max_channels 5;
 --- must_die
 --- error_log eval
-[qr/\[emerg\] .*"auth|unknown directive "max_channels"/]
+[qr/\[emerg\] .*"max_channels" directive is not allowed here.* in \S*nginx\.conf:\d+/]
 
 
 

@@ -156,7 +156,7 @@ restart_with();
 sub restart_with { start(); push_ok('c', 'x'); }
 --- error_log eval
 [qr/\[error\] .*6\.state": it is no state file of icomet; it is kept as/,
-qr/\[error\] .*6\.state": it has format 9, and this icomet reads format 1; it is kept as/]
+qr/\[error\] .*6\.state": it has format 9, and this icomet reads formats 1 to 2; it is kept as/]
 
 
 
@@ -335,3 +335,19 @@ qr/\[warn\] .*hub "main": state file "\S+13\.state" is not read, because the hub
 --- must_die
 --- error_log eval
 [qr{\[emerg\] .*"state_file" takes one value, 0 are given in \S*nginx\.conf:\d+}]
+
+
+
+=== TEST 20: the options of messages outlive a restart
+--- hub: state_file $TEST_NGINX_STATE_DIR/20.state;
+--- play
+my $epoch = epoch_of('c');
+push_ok('c', 'm1');
+api('publish', '{"channel":"c","content":"short","ttl":1,"event":"e"}', 200, qr/"seq":2/);
+api('publish', '{"channel":"c","content":"long","ttl":600,"event":"e","exclude":"alice"}', 200, qr/"seq":3/);
+restart('QUIT');
+same(epoch_of('c'), $epoch, 'the epoch is the same');
+my $long = data('c', 3, 'long') =~ s/\}\z/,"event":"e"}/r;
+until_true(sub { get('/icomet/sub?cname=c&seq=1') eq '[' . data('c', 1, 'm1') . ",$long]\n" }, 'the short one ends, as if nothing had been');
+restart('TERM');
+same(get('/icomet/sub?cname=c&seq=2'), "[$long]\n", 'its place is remembered: nothing is lost');

@@ -50,7 +50,7 @@ fn engine(criterion: &mut Criterion) {
                 let (channel, next) = held[random.below(held.len() as u64) as usize];
                 let reading = world.zone.reading(world.me);
                 let mut found = Vec::with_capacity(4);
-                reading.window(channel, next - 1, 4, &mut found);
+                reading.window(channel, next - 1, 4, &limits(), NOW, &mut found);
                 found
                     .iter()
                     .map(|m| reading.message(*m).content.len())

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use siphasher::sip::SipHasher13;
 
 use crate::cell::{Link, Long, Ref, Word};
-use crate::limits::Limits;
+use crate::limits::ChannelLimits;
 use crate::registry::WorkerId;
 use crate::shard::Guard;
 use crate::wake::WakeSet;
@@ -129,11 +129,11 @@ impl Zone {
         worker: WorkerId,
         address: ClientAddress,
         max: u32,
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         wake: &mut WakeSet,
     ) -> Result<Admission, EnterError> {
         let (shard, bucket) = self.place_of(address);
-        let entered = self.with_room(limits, EnterError::ZoneFull, shard, wake, |wake| {
+        let entered = self.with_room(limits.of_hub(), EnterError::ZoneFull, shard, wake, |wake| {
             let guard = self.lock(shard, wake);
             let mut own = None;
             let mut total = 0;

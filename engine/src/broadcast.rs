@@ -9,8 +9,9 @@ use core::mem::offset_of;
 
 use crate::cell::{Link, Ref, Word};
 use crate::geometry::MAX_SHARDS;
-use crate::limits::Limits;
+use crate::limits::ChannelLimits;
 use crate::message::{HEAD, Head, Kind};
+use crate::publication::Options;
 use crate::publish::{PublishError, RECLAIM};
 use crate::registry::WorkerId;
 use crate::shard::Guard;
@@ -128,8 +129,9 @@ impl Guard<'_> {
         for count in &body.counts {
             count.set(0);
         }
+        let message = Body::message(place);
         self.zone
-            .write_message(Body::message(place), Kind::Broadcast, content, time);
+            .write_message(message, Kind::Broadcast, content, &Options::default(), time);
         body.next.set(self.shard.broadcasts.get());
         self.shard.broadcasts.set(Some(place));
         Some(place)
@@ -184,7 +186,7 @@ impl Zone {
         &self,
         job: &mut Broadcast,
         budget: usize,
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         now: u64,
         wake: &mut WakeSet,
     ) -> bool {
@@ -202,6 +204,7 @@ impl Zone {
                     let Some(channel) = self.at(place) else {
                         continue;
                     };
+                    let limits = limits.of(guard.name(place));
                     if !guard.make_room(channel, limits.channel_buffer_size) {
                         job.missed += 1;
                         continue;
@@ -211,6 +214,9 @@ impl Zone {
                     }
                     guard.append(channel, Body::message(job.body));
                     guard.keep_until(place, channel, now + limits.channel_timeout);
+                    if limits.message_ttl > 0 {
+                        guard.wheel_by(place, channel, now + limits.message_ttl);
+                    }
                     guard.mark_dirty(channel, wake);
                     job.reached += 1;
                 }

@@ -18,6 +18,8 @@ pub const CLOSED: u32 = 1;
 pub const LOG: u32 = 2;
 /// It has a token.
 pub const SIGNED: u32 = 4;
+/// Its ring may hold messages with a time of their own ([`crate::lifetime`]).
+pub const EXPIRING: u32 = 8;
 
 /// In no slot of the wheel.
 pub const NOT_IN_WHEEL: u32 = u32::MAX;
@@ -151,7 +153,12 @@ impl Channel {
         self.about.set(self.about.get() | flag);
     }
 
-    /// Buffered messages.
+    /// Takes a flag from it.
+    pub fn unflag(&self, flag: u32) {
+        self.about.set(self.about.get() & !flag);
+    }
+
+    /// Buffered messages, and the places of those that have expired.
     pub fn len(&self) -> u64 {
         self.next.get().saturating_sub(self.first.get())
     }

@@ -2,7 +2,7 @@
 
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, LOG, Record};
-use crate::limits::Limits;
+use crate::limits::ChannelLimits;
 use crate::registry::WorkerId;
 use crate::shard::Guard;
 use crate::wake::WakeSet;
@@ -85,6 +85,8 @@ impl Guard<'_> {
         self.shard.subscribers.take(n);
         if channel.subscribers.get() == 0 {
             self.keep_until(place, channel, until);
+            // It may be in a later slot, for a message that ends then.
+            self.wheel_by(place, channel, channel.expires.get());
         }
     }
 
@@ -94,11 +96,13 @@ impl Guard<'_> {
         place: Ref<Channel>,
         channel: &Channel,
         slot: u16,
-        until: u64,
+        limits: &impl ChannelLimits,
+        now: u64,
     ) {
         let Some((at, record)) = self.record(channel, slot) else {
             return;
         };
+        let until = now + limits.of(self.name(place)).channel_timeout;
         let count = record.count.get();
         self.grant_grace(channel, count, until);
         record.count.set(0);
@@ -145,7 +149,7 @@ impl Zone {
         worker: WorkerId,
         channel: ChannelRef,
         count: u32,
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         now: u64,
     ) {
         let Some(place) = Ref::<Channel>::new(channel.0) else {
@@ -157,7 +161,7 @@ impl Zone {
             return;
         };
         let count = count.min(record.count.get());
-        let until = now + limits.channel_timeout;
+        let until = now + limits.of(guard.name(place)).channel_timeout;
         guard.grant_grace(known, count, until);
         record.count.take(count);
         guard.take_subscribers(place, known, count, until);

@@ -3,8 +3,8 @@
 //! A worker ends the subscribers of a channel that is closed. So the channel is closed, as
 //! [`Zone::close`] does, and another one takes its name, seq, token, expiry and ring in the same critical section.
 
-use crate::channel::{CLOSED, SIGNED};
-use crate::limits::Limits;
+use crate::channel::{CLOSED, EXPIRING, SIGNED};
+use crate::limits::ChannelLimits;
 use crate::publish::PublishError;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -19,10 +19,11 @@ impl Zone {
     pub fn disconnect(
         &self,
         name: &[u8],
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         now: u64,
         wake: &mut WakeSet,
     ) -> Result<Option<u32>, PublishError> {
+        let limits = limits.of(name);
         let address = self.address(name);
         self.with_room(
             limits,
@@ -39,7 +40,10 @@ impl Zone {
                     return Ok(Some(0));
                 }
                 let until = old.expires.get().max(now + limits.channel_timeout);
-                let flags = if old.is(SIGNED) { SIGNED } else { 0 };
+                let flags = [SIGNED, EXPIRING]
+                    .into_iter()
+                    .filter(|flag| old.is(*flag))
+                    .sum();
                 let (new_place, new) = guard
                     .write_channel(address.hash, name, flags, until)
                     .ok_or(PublishError::ZoneFull)?;
@@ -59,7 +63,8 @@ impl Zone {
                 new.chain.set(head.get());
                 head.set(Some(new_place));
                 guard.shard.channels.add(1);
-                guard.wheel_insert(new_place, new);
+                // Soon, for the messages that it got.
+                guard.wheel_insert_at(new_place, new, now);
                 guard.mark_dirty(old, wake);
                 Ok(Some(subscribers))
             },

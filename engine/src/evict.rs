@@ -54,10 +54,7 @@ impl Guard<'_> {
     fn evict_half(&self, channel: &Channel, keep: u64) -> u64 {
         let len = channel.len();
         let going = len.div_ceil(2).min(len.saturating_sub(keep));
-        for _ in 0..going {
-            self.drop_oldest(channel);
-        }
-        going
+        (0..going).filter(|_| self.drop_oldest(channel)).count() as u64
     }
 }
 

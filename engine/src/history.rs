@@ -1,5 +1,6 @@
 //! Reading what a channel holds without subscribing to it, also from its newest message back.
 
+use crate::limits::ChannelLimits;
 use crate::message::MessageRef;
 use crate::reading::Reading;
 use crate::wake::WakeSet;
@@ -13,28 +14,46 @@ pub struct History {
     pub next: u64,
 }
 
+/// Which of a channel's messages are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// The channel's name.
+    pub name: &'a [u8],
+    /// Those whose seq is above this.
+    pub after: u64,
+    /// So many at most: the oldest of them.
+    pub max: usize,
+    /// Or the newest, from the newest back.
+    pub reverse: bool,
+}
+
 impl Reading<'_> {
-    /// The messages of a channel whose seq is above `after`, `max` at most: the oldest of them, or by
-    /// `reverse` the newest, from the newest back. `None` when there is no such channel; none is made.
+    /// Messages of a channel that have not expired. `None` when there is no such channel; none is made.
     pub fn history(
         &self,
-        name: &[u8],
-        after: u64,
-        max: usize,
-        reverse: bool,
+        page: &Page<'_>,
+        limits: &impl ChannelLimits,
+        now: u64,
         found: &mut Vec<(u64, MessageRef)>,
     ) -> Option<History> {
         let zone = self.zone();
+        let Page {
+            name,
+            after,
+            max,
+            reverse,
+        } = *page;
         let address = zone.address(name);
         let guard = zone.lock(address.shard, &mut WakeSet::default());
         let (_, channel) = guard.find(address, name)?;
+        guard.drop_outdated(channel, limits.of(name), now);
         let (first, next) = (channel.first.get(), channel.next.get());
         let wanted = first.max(after.saturating_add(1))..next;
-        let message = |seq| Some((seq, MessageRef(guard.message(channel, seq)?)));
+        let message = |seq| Some((seq, MessageRef(Some(guard.living(channel, seq, now)?))));
         if reverse {
-            found.extend(wanted.rev().map_while(message).take(max));
+            found.extend(wanted.rev().filter_map(message).take(max));
         } else {
-            found.extend(wanted.map_while(message).take(max));
+            found.extend(wanted.filter_map(message).take(max));
         }
         Some(History { first, next })
     }

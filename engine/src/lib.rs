@@ -13,7 +13,7 @@
 //! | [`shard::Shard`] | 2.3 KB × (1 to 64, and the commons) | lock, counts, wheel, lists |
 //! | hash buckets | 4 bytes for 512 bytes of zone, and a quarter of it for client addresses, and for ids of publishes | |
 //! | page descriptors | 32 bytes for a page | |
-//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content), client addresses (32 bytes), ids (64 bytes) |
+//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content, 8 for a time of its own, 8 for a user that does not get it), client addresses (32 bytes), ids (64 bytes) |
 //!
 //! An idle channel with a 16-byte name takes one block of 128 bytes; a first message of 40 bytes takes
 //! one of 64, and its ring one of 16. References are 32 bits wide, in units of 8 bytes.
@@ -36,8 +36,10 @@ mod disconnect;
 mod evict;
 pub mod fault;
 mod geometry;
+mod glob;
 mod history;
 pub mod journal;
+mod lifetime;
 mod limbo;
 mod limits;
 mod list;
@@ -46,6 +48,7 @@ mod once;
 mod pages;
 mod pass;
 mod presence;
+mod publication;
 mod publish;
 mod reading;
 mod reap;
@@ -67,11 +70,13 @@ pub use address::{Admission, ClientAddress, EnterError};
 pub use broadcast::Broadcast;
 pub use channel::ChannelRef;
 pub use dirty::DirtyList;
-pub use history::History;
-pub use limits::{Limits, OnFull};
+pub use glob::Glob;
+pub use history::{History, Page};
+pub use limits::{ChannelLimits, Limits, OnFull, Rules};
 pub use list::{ListCursor, Listed};
 pub use message::{Kind, Message, MessageRef};
-pub use once::{Once, PublishedOnce};
+pub use once::Once;
+pub use publication::{MAX_EVENT, Options, Publication};
 pub use publish::{ChannelInfo, PublishError, Published, Signed};
 pub use reading::{Authority, Lost, Reading, Request, Stay, SubscribeError, Subscription, Window};
 pub use registry::{Registry, RegistryError, WORKER_SLOTS, WorkerId};

@@ -12,10 +12,9 @@ use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Wide};
 
 use crate::cell::{Link, Long, Ref, Word};
 use crate::channel::Channel;
-use crate::limits::Limits;
+use crate::publication::Publication;
 use crate::publish::{PublishError, Published};
 use crate::shard::Guard;
-use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 /// Entries forgotten with one publish, at most: more than one publish makes.
@@ -45,7 +44,7 @@ pub struct Done {
     /// When it is forgotten, in milliseconds of the clock that callers give.
     until: Long,
     key: [Long; 2],
-    /// Hash of the content.
+    /// Hash of the content and its options.
     content: Long,
     seq: Long,
 }
@@ -61,27 +60,6 @@ pub struct Once<'a> {
     pub most: u32,
 }
 
-/// A message that was taken, now or before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishedOnce {
-    /// What its publisher was told when it was taken.
-    pub published: Published,
-    /// It was taken before; nothing has changed now.
-    pub repeated: bool,
-    /// An id was forgotten before its time, because there were too many.
-    pub crowded: bool,
-}
-
-impl From<Published> for PublishedOnce {
-    fn from(published: Published) -> PublishedOnce {
-        PublishedOnce {
-            published,
-            repeated: false,
-            crowded: false,
-        }
-    }
-}
-
 /// An id as it is kept.
 #[derive(Clone, Copy)]
 pub(crate) struct Key {
@@ -93,7 +71,13 @@ pub(crate) struct Key {
 }
 
 impl Zone {
-    pub(crate) fn key_of(&self, name: &[u8], content: &[u8], once: &Once<'_>, now: u64) -> Key {
+    pub(crate) fn key_of(
+        &self,
+        name: &[u8],
+        publication: &Publication<'_>,
+        once: &Once<'_>,
+        now: u64,
+    ) -> Key {
         let (low, high) = self.key();
         let mut hasher = SipHasher13Wide::new_with_keys(low, high);
         // Names are shorter than what a byte's length would leave ambiguous: the length stands first.
@@ -102,28 +86,19 @@ impl Zone {
         hasher.write(once.id);
         let key = hasher.finish128();
         let mut hasher = SipHasher13::new_with_keys(low, high);
-        hasher.write(content);
+        hasher.write(publication.content);
+        if publication.has_options() {
+            hasher.write(publication.event);
+            hasher.write_usize(publication.event.len());
+            hasher.write_u64(publication.exclude);
+            hasher.write_u64(publication.ttl.unwrap_or(u64::MAX));
+        }
         Key {
             key: [key.h1, key.h2],
             content: hasher.finish(),
             until: now.saturating_add(once.window),
             most: once.most.div_ceil(self.geometry().shards).max(1),
         }
-    }
-
-    /// Publishes as [`Zone::publish`] does, unless the channel had a message of that id before: then
-    /// that one's seq and subscribers are told.
-    pub fn publish_once(
-        &self,
-        name: &[u8],
-        content: &[u8],
-        once: &Once<'_>,
-        limits: &Limits,
-        now: u64,
-        wake: &mut WakeSet,
-    ) -> Result<PublishedOnce, PublishError> {
-        let key = self.key_of(name, content, once, now);
-        self.publish_as(name, content, Some(key), limits, now, wake)
     }
 
     /// Ids that are remembered now.
@@ -164,11 +139,7 @@ impl<'z> Guard<'z> {
     }
 
     /// What was told when that id was published, if it was.
-    pub(crate) fn find_done(
-        &self,
-        key: Key,
-        now: u64,
-    ) -> Option<Result<PublishedOnce, PublishError>> {
+    pub(crate) fn find_done(&self, key: Key, now: u64) -> Option<Result<Published, PublishError>> {
         let head = self.zone.id_bucket(self.index, key.key);
         let (_, done) = self
             .ids_of(head)
@@ -176,12 +147,10 @@ impl<'z> Guard<'z> {
         if done.content.get() != key.content {
             return Some(Err(PublishError::IdReused));
         }
-        Some(Ok(PublishedOnce {
-            published: Published {
-                seq: done.seq.get(),
-                created: false,
-                subscribers: done.subscribers.get(),
-            },
+        Some(Ok(Published {
+            seq: done.seq.get(),
+            created: false,
+            subscribers: done.subscribers.get(),
             repeated: true,
             crowded: false,
         }))

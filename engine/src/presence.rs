@@ -7,8 +7,9 @@
 use crate::cell::Ref;
 use crate::channel::{Channel, ChannelRef, LOG};
 use crate::journal;
-use crate::limits::Limits;
+use crate::limits::ChannelLimits;
 use crate::message::Kind;
+use crate::publication::Options;
 use crate::reading::SubscribeError;
 use crate::registry::WorkerId;
 use crate::shard::Guard;
@@ -29,10 +30,11 @@ impl Guard<'_> {
         if log.subscribers.get() == 0 {
             return;
         }
-        let message = self.new_message(kind, name, 0).or_else(|| {
+        let options = Options::default();
+        let message = self.new_message(kind, name, &options, 0).or_else(|| {
             self.drop_oldest(log);
             self.reclaim(8);
-            self.new_message(kind, name, 0)
+            self.new_message(kind, name, &options, 0)
         });
         let Some(message) = message else { return };
         if self.make_room(log, EVENTS) {
@@ -59,7 +61,7 @@ impl Zone {
         &self,
         worker: WorkerId,
         index: usize,
-        _limits: &Limits,
+        _limits: &impl ChannelLimits,
         _now: u64,
     ) -> Result<(ChannelRef, u64), SubscribeError> {
         let guard = self.lock(index, &mut WakeSet::default());

@@ -3,10 +3,10 @@
 use core::fmt;
 
 use crate::cell::Ref;
-use crate::channel::{Address, CLOSED, Channel, SIGNED};
-use crate::limits::{Limits, OnFull};
-use crate::message::{HEAD, Kind};
-use crate::once::{Key, PublishedOnce};
+use crate::channel::{Address, CLOSED, Channel, EXPIRING, SIGNED};
+use crate::limits::{ChannelLimits, Limits, OnFull};
+use crate::message::{self, Kind};
+use crate::publication::{MAX_EVENT, Options, Publication};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -20,7 +20,7 @@ const FRUITLESS: usize = 2;
 /// Blocks freed from limbo with one publish, at most: more than one publish puts there.
 pub(crate) const RECLAIM: usize = 4;
 
-/// A message was taken.
+/// A message was taken, now or before: then this is what its publisher was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
     /// Its seq.
@@ -29,6 +29,10 @@ pub struct Published {
     pub created: bool,
     /// Subscribers at that moment.
     pub subscribers: u32,
+    /// It was taken before, under its id; nothing has changed now.
+    pub repeated: bool,
+    /// An id was forgotten before its time, because there were too many.
+    pub crowded: bool,
 }
 
 /// Why a message, or a channel, was not taken. Nothing has changed then.
@@ -36,11 +40,11 @@ pub struct Published {
 pub enum PublishError {
     /// The hub has as many channels as it may.
     TooManyChannels,
-    /// Larger than max_message_size.
+    /// Larger than max_message_size, or with a longer name of its event than [`MAX_EVENT`].
     MessageTooLarge,
     /// The zone has no memory for it.
     ZoneFull,
-    /// Its id was given to other content before ([`Zone::publish_once`]).
+    /// Its id was given to another publication before ([`crate::Once`]).
     IdReused,
 }
 
@@ -152,32 +156,41 @@ impl Zone {
         result
     }
 
-    /// Publishes to a channel, which is made if it is not there.
-    pub fn publish(
+    /// Publishes to a channel, which is made if it is not there; if the publication has an id, unless the
+    /// channel had a message of that id before.
+    pub fn publish<'a>(
         &self,
         name: &[u8],
-        content: &[u8],
+        publication: impl Into<Publication<'a>>,
+        limits: &impl ChannelLimits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<Published, PublishError> {
+        self.publish_in(name, &publication.into(), limits.of(name), now, wake)
+    }
+
+    fn publish_in(
+        &self,
+        name: &[u8],
+        publication: &Publication<'_>,
         limits: &Limits,
         now: u64,
         wake: &mut WakeSet,
     ) -> Result<Published, PublishError> {
-        self.publish_as(name, content, None, limits, now, wake)
-            .map(|once| once.published)
-    }
-
-    /// Publishes; with a key, unless that was done before.
-    pub(crate) fn publish_as(
-        &self,
-        name: &[u8],
-        content: &[u8],
-        key: Option<Key>,
-        limits: &Limits,
-        now: u64,
-        wake: &mut WakeSet,
-    ) -> Result<PublishedOnce, PublishError> {
-        if content.len() > limits.max_message_size || content.len() > u32::MAX as usize - HEAD {
+        let content = publication.content;
+        let options = Options {
+            event: publication.event,
+            exclude: publication.exclude,
+            until: publication.ttl.map(|ttl| now.saturating_add(ttl)),
+        };
+        if content.len() > limits.max_message_size
+            || options.event.len() > MAX_EVENT
+            || message::size(content.len(), &options) > u32::MAX as usize
+        {
             return Err(PublishError::MessageTooLarge);
         }
+        let once = publication.once.as_ref();
+        let key = once.map(|once| self.key_of(name, publication, once, now));
         let address = self.address(name);
         self.ask_for_bucket(address.shard, address.bucket);
         let published = self.with_room(
@@ -193,7 +206,7 @@ impl Zone {
                 }
                 // Room for the message first: a channel without one is of no use.
                 let message = guard
-                    .new_message(Kind::Data, content, now)
+                    .new_message(Kind::Data, content, &options, now)
                     .ok_or(PublishError::ZoneFull)?;
                 let done = key.map(|key| guard.new_done(key));
                 let give_back = || {
@@ -221,20 +234,29 @@ impl Zone {
                 if let Some(Some(done)) = done {
                     guard.promise(done, place, channel);
                 }
+                if options.until.is_some() && !channel.is(EXPIRING) {
+                    channel.flag(EXPIRING);
+                }
                 let seq = guard.append(channel, message);
                 let crowded = match (done, key) {
                     (Some(Some(done)), Some(key)) => guard.keep_promise(done, key, now),
                     _ => false,
                 };
                 guard.keep_until(place, channel, now + limits.channel_timeout);
+                if limits.message_ttl > 0 || options.until.is_some() {
+                    let kept = match limits.message_ttl {
+                        0 => u64::MAX,
+                        ttl => now + ttl,
+                    };
+                    let due = options.until.unwrap_or(u64::MAX).min(kept);
+                    guard.wheel_by(place, channel, due);
+                }
                 guard.mark_dirty(channel, wake);
                 guard.reclaim(RECLAIM);
-                Ok(PublishedOnce {
-                    published: Published {
-                        seq,
-                        created,
-                        subscribers: channel.subscribers.get(),
-                    },
+                Ok(Published {
+                    seq,
+                    created,
+                    subscribers: channel.subscribers.get(),
                     repeated: false,
                     crowded,
                 })
@@ -252,10 +274,11 @@ impl Zone {
         name: &[u8],
         expires_ms: u64,
         fresh_token: [u8; 16],
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         now: u64,
         wake: &mut WakeSet,
     ) -> Result<Signed, PublishError> {
+        let limits = limits.of(name);
         let address = self.address(name);
         self.with_room(
             limits,
@@ -266,14 +289,14 @@ impl Zone {
                 let guard = self.lock(address.shard, wake);
                 let (place, channel, created) =
                     guard.find_or_create(address, name, limits, now, wake)?;
+                guard.drop_outdated(channel, limits, now);
                 if !channel.is(SIGNED) {
                     channel.set_token(fresh_token);
                     channel.flag(SIGNED);
                 }
                 // It may be sooner than before, so the wheel must know.
                 channel.expires.set(now.saturating_add(expires_ms));
-                guard.wheel_remove(channel);
-                guard.wheel_insert(place, channel);
+                guard.wheel_by(place, channel, channel.expires.get());
                 Ok(Signed {
                     first_seq: channel.first.get(),
                     token: channel.token_bytes(),
@@ -288,7 +311,7 @@ impl Zone {
     pub fn close(
         &self,
         name: &[u8],
-        _limits: &Limits,
+        _limits: &impl ChannelLimits,
         _now: u64,
         wake: &mut WakeSet,
     ) -> Option<u64> {

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
-use crate::limits::Limits;
+use crate::limits::{ChannelLimits, Limits};
 use crate::message::{Message, MessageRef};
 use crate::publish::{PublishError, RECLAIM};
 use crate::registry::WorkerId;
@@ -51,6 +51,8 @@ pub struct Request<'a> {
     pub authority: Authority<'a>,
     /// Whether it stays.
     pub stay: Stay,
+    /// The tag of its user ([`Zone::user_tag`]), whose messages may be kept from it; 0: nobody's.
+    pub tag: u64,
 }
 
 /// Messages that are gone.
@@ -67,7 +69,8 @@ pub struct Lost {
 pub struct Subscription {
     /// The channel, if it is registered; it unsubscribes later.
     pub channel: Option<ChannelRef>,
-    /// The seq of the first message found.
+    /// The seq of the first message found; before it there may be some that have expired, or are not for
+    /// it.
     pub first: u64,
     /// The channel's next seq.
     pub next: u64,
@@ -108,11 +111,12 @@ impl std::error::Error for SubscribeError {}
 /// What a channel holds from a seq on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The seq of the first message found.
+    /// The seq of the first message found; before it there may be some that have expired.
     pub first: u64,
     /// The channel's next seq.
     pub next: u64,
-    /// Messages before `first` that were asked for and are gone.
+    /// Messages before `first` that were asked for and are gone; those that ended by their own time are not
+    /// among them as long as the ring has their places.
     pub lost: u64,
     /// An administrator closed the channel.
     pub closed: bool,
@@ -166,12 +170,13 @@ impl Reading<'_> {
     pub fn subscribe(
         &self,
         request: &Request<'_>,
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         now: u64,
         messages: &mut Vec<MessageRef>,
         wake: &mut WakeSet,
     ) -> Result<Subscription, SubscribeError> {
         let zone = self.zone;
+        let limits = limits.of(request.name);
         let shard = zone.address(request.name).shard;
         let subscribed = zone.with_room(limits, SubscribeError::ZoneFull, shard, wake, |wake| {
             messages.clear();
@@ -211,6 +216,7 @@ impl Reading<'_> {
         if channel.subscribers.get() >= limits.max_subscribers_per_channel {
             return Err(SubscribeError::TooManySubscribers);
         }
+        guard.drop_outdated(channel, limits, now);
         let (first, next) = (channel.first.get(), channel.next.get());
         let mut told = false;
         let mut lost = None;
@@ -229,7 +235,8 @@ impl Reading<'_> {
         } else {
             request.seq
         };
-        guard.collect(channel, from, FIRST, messages);
+        let from = guard.first_for(channel, from, request.tag, now);
+        guard.collect(channel, from, FIRST, now, messages);
         let ready = told || lost.is_some() || !messages.is_empty();
         let stays = match request.stay {
             Stay::Always => true,
@@ -260,6 +267,8 @@ impl Reading<'_> {
         channel: ChannelRef,
         from: u64,
         max: usize,
+        limits: &impl ChannelLimits,
+        now: u64,
         messages: &mut Vec<MessageRef>,
     ) -> Window {
         let place = Ref::<Channel>::new(channel.0);
@@ -290,12 +299,14 @@ impl Reading<'_> {
                 closed: true,
             };
         }
-        let first = channel.first.get().max(from);
-        guard.collect(channel, first, max, messages);
+        guard.drop_outdated(channel, limits.of(guard.name(place)), now);
+        let left = channel.first.get().max(from);
+        let first = guard.first_for(channel, left, 0, now);
+        guard.collect(channel, first, max, now, messages);
         Window {
             first,
             next,
-            lost: first - from,
+            lost: left - from,
             closed: channel.is(CLOSED),
         }
     }
@@ -306,16 +317,26 @@ impl Reading<'_> {
 
     /// A message that this reading found.
     pub fn message(&self, message: MessageRef) -> Message<'_> {
+        let Some(place) = message.0 else {
+            return Message::EXPIRED;
+        };
         // SAFETY: the reference came from this reading's window or subscribe (or from an earlier one
         // of this turn, which the caller must not keep), so the published epoch protects it.
-        unsafe { self.zone.message_at(message.0) }
+        unsafe { self.zone.message_at(place) }
     }
 }
 
 impl Guard<'_> {
-    fn collect(&self, channel: &Channel, from: u64, max: usize, messages: &mut Vec<MessageRef>) {
-        let found = (from..channel.next.get()).map_while(|seq| self.message(channel, seq));
-        messages.extend(found.take(max).map(MessageRef));
+    fn collect(
+        &self,
+        channel: &Channel,
+        from: u64,
+        max: usize,
+        now: u64,
+        messages: &mut Vec<MessageRef>,
+    ) {
+        let seqs = (from..channel.next.get()).take(max);
+        messages.extend(seqs.map(|seq| MessageRef(self.living(channel, seq, now))));
     }
 }
 

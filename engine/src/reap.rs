@@ -1,6 +1,6 @@
 //! Workers come and go: attach, detach, and taking off those that died.
 
-use crate::limits::Limits;
+use crate::limits::ChannelLimits;
 use crate::registry::{Registry, WorkerId};
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -21,7 +21,7 @@ impl Zone {
     }
 
     /// Attaches a worker; what an earlier one of its slot left is cleaned up first.
-    pub fn attach(&self, worker: WorkerId, limits: &Limits, now: u64) {
+    pub fn attach(&self, worker: WorkerId, limits: &impl ChannelLimits, now: u64) {
         let _reaping = self.lock_reaping();
         let slot = self.slot(worker.slot);
         if slot.incarnation.get() != 0 {
@@ -37,7 +37,7 @@ impl Zone {
     }
 
     /// Takes this worker off, with all its subscribers.
-    pub fn detach(&self, worker: WorkerId, limits: &Limits, now: u64) {
+    pub fn detach(&self, worker: WorkerId, limits: &impl ChannelLimits, now: u64) {
         let _reaping = self.lock_reaping();
         if self.slot(worker.slot).incarnation.get() == worker.incarnation {
             self.take_off(worker.slot, limits, now, &mut WakeSet::default());
@@ -48,7 +48,7 @@ impl Zone {
     pub fn reap_dead(
         &self,
         registry: &Registry,
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         now: u64,
         wake: &mut WakeSet,
     ) -> usize {
@@ -71,15 +71,14 @@ impl Zone {
     }
 
     /// Takes a slot's worker off every channel and client address, ends its broadcasts, and clears the slot.
-    fn take_off(&self, number: u16, limits: &Limits, now: u64, wake: &mut WakeSet) {
+    fn take_off(&self, number: u16, limits: &impl ChannelLimits, now: u64, wake: &mut WakeSet) {
         let slot = self.slot(number);
         slot.reading.publish(0);
-        let until = now + limits.channel_timeout;
         for index in 0..self.shard_count() {
             let guard = self.lock(index, wake);
             for place in guard.all_channels() {
                 if let Some(channel) = self.at(place) {
-                    guard.remove_worker(place, channel, number, until);
+                    guard.remove_worker(place, channel, number, limits, now);
                 }
             }
             guard.remove_entries_of(number);

@@ -104,7 +104,9 @@ impl Guard<'_> {
             if Some(place) != self.shard.log.get() {
                 subscribers += count;
             }
-            messages += channel.len() as u32;
+            let seqs = channel.first.get()..channel.next.get();
+            let living = seqs.filter(|seq| self.message(channel, *seq).is_some());
+            messages += living.count() as u32;
         }
         self.shard.channels.set(channels);
         self.shard.subscribers.set(subscribers);
@@ -236,7 +238,11 @@ impl Guard<'_> {
             channel.wheel_next.set(None);
             channel.wheel_previous.set(None);
             let is_log = Some(place) == self.shard.log.get();
-            if channel.subscribers.get() == 0 && !is_log {
+            if is_log {
+            } else if channel.len() > 0 {
+                // Whether and when its messages end is found when it is looked at.
+                self.wheel_insert_at(place, channel, 0);
+            } else if channel.subscribers.get() == 0 {
                 self.wheel_insert(place, channel);
             }
         }

@@ -10,9 +10,10 @@
 
 use crate::broadcast::Body;
 use crate::cell::Ref;
-use crate::channel::{Channel, SIGNED};
-use crate::limits::Limits;
-use crate::message::{HEAD, Kind};
+use crate::channel::{Channel, EXPIRING, SIGNED};
+use crate::limits::ChannelLimits;
+use crate::message::{self, Kind};
+use crate::publication::{MAX_EVENT, Options};
 use crate::shard::Guard;
 use crate::snapshot::{Identity, StoredChannel, StoredContent, StoredMessage};
 use crate::wake::WakeSet;
@@ -38,6 +39,8 @@ pub struct Restored {
     pub messages_over_limit: u64,
     /// Messages that the zone had no memory for.
     pub messages_without_memory: u64,
+    /// Messages whose time was over, and which nobody misses.
+    pub messages_expired: u64,
 }
 
 impl Restored {
@@ -65,6 +68,10 @@ struct Entry {
     room: u32,
     /// A message did not fit, so no older one may follow.
     full: bool,
+    /// Its `message_ttl` did not keep a message, so it keeps no older one.
+    outdated: bool,
+    /// That ttl, in milliseconds; 0: none.
+    ttl: u64,
 }
 
 /// A zone that is being filled. [`Restore::finish`] gives it the epoch of the other zone; without it
@@ -72,9 +79,10 @@ struct Entry {
 ///
 /// A channel that is made later may have the name of one that was left out, or that an earlier restore
 /// has left out. It begins beyond that one's seqs, so that its old readers are told of their loss.
-pub struct Restore<'z> {
+pub struct Restore<'z, L> {
     zone: &'z Zone,
-    limits: Limits,
+    limits: &'z L,
+    now: u64,
     /// Its `seq_floor` grows with each channel that is left out.
     identity: Identity,
     bodies: Vec<Option<Ref<Body>>>,
@@ -85,7 +93,12 @@ pub struct Restore<'z> {
 impl Zone {
     /// Begins to fill a zone that holds no channel and that no other process has seen, with what
     /// another zone held. `None`: it holds channels.
-    pub fn restore(&self, identity: Identity, limits: &Limits, now: u64) -> Option<Restore<'_>> {
+    pub fn restore<'z, L: ChannelLimits>(
+        &'z self,
+        identity: Identity,
+        limits: &'z L,
+        now: u64,
+    ) -> Option<Restore<'z, L>> {
         if self.channels() > 0 {
             return None;
         }
@@ -96,7 +109,8 @@ impl Zone {
         }
         Some(Restore {
             zone: self,
-            limits: *limits,
+            limits,
+            now,
             identity,
             bodies: Vec::new(),
             channels: Vec::new(),
@@ -109,10 +123,10 @@ impl Zone {
     }
 }
 
-impl Restore<'_> {
+impl<L: ChannelLimits> Restore<'_, L> {
     /// The next broadcast.
     pub fn broadcast(&mut self, time: u64, content: &[u8]) {
-        let body = fits(content).then(|| {
+        let body = fits(content, &Options::default()).then(|| {
             self.zone
                 .lock_commons()
                 .write_body(content, time, |body| body.over.set(1))
@@ -122,7 +136,7 @@ impl Restore<'_> {
 
     /// The next channel.
     pub fn channel(&mut self, channel: &StoredChannel<'_>) {
-        let place = if self.restored.channels >= self.limits.max_channels {
+        let place = if self.restored.channels >= self.limits.of_hub().max_channels {
             self.restored.channels_over_limit += 1;
             None
         } else {
@@ -137,11 +151,14 @@ impl Restore<'_> {
             let floor = &mut self.identity.seq_floor;
             *floor = (*floor).max(channel.next.saturating_sub(1));
         }
-        let limit = self.limits.channel_buffer_size.max(1);
+        let limits = self.limits.of(channel.name);
+        let limit = limits.channel_buffer_size.max(1);
         self.channels.push(Entry {
             place,
             room: u32::try_from(channel.messages).map_or(limit, |n| n.min(limit)),
             full: false,
+            outdated: false,
+            ttl: limits.message_ttl,
         });
     }
 
@@ -183,10 +200,49 @@ impl Restore<'_> {
         }
         let guard = self.zone.lock_to_fill(channel.shard());
         let bodies = &self.bodies;
-        let taken = !entry.full && take(&guard, channel, entry.room, bodies, message);
+        if entry.ttl > 0 {
+            let time = match message.content {
+                StoredContent::Own(_) => Some(message.time),
+                StoredContent::Broadcast(number) => bodies
+                    .get(number as usize)
+                    .copied()
+                    .flatten()
+                    .and_then(|body| self.zone.at(Body::message(body)))
+                    .map(|head| head.time()),
+                StoredContent::Expired => None,
+            };
+            entry.outdated |= time.is_some_and(|time| message::age(time, self.now) >= entry.ttl);
+        }
+        if entry.outdated {
+            self.restored.messages_expired += 1;
+            return;
+        }
+        let is_over = message.options.until.is_some_and(|until| until <= self.now);
+        let message = StoredMessage {
+            content: if is_over {
+                StoredContent::Expired
+            } else {
+                message.content
+            },
+            ..*message
+        };
+        let taken = !entry.full && take(&guard, channel, entry.room, bodies, &message);
         if taken {
             entry.room -= 1;
+            if message.content == StoredContent::Expired {
+                self.restored.messages_expired += 1;
+                return;
+            }
             self.restored.messages += 1;
+            let kept = (entry.ttl > 0).then(|| self.now + entry.ttl);
+            let due = message.options.until.into_iter().chain(kept).min();
+            if let (Some(due), Some(place)) = (due, entry.place) {
+                // The oldest of them ends sooner: it is looked at when the channel is.
+                let due = due.min(self.now + LOOK_AFTER);
+                guard.wheel_by(place, channel, due);
+            }
+        } else if message.content == StoredContent::Expired {
+            self.restored.messages_expired += 1;
         } else {
             entry.full = true;
             self.restored.messages_without_memory += 1;
@@ -202,7 +258,7 @@ impl Restore<'_> {
     }
 }
 
-impl Drop for Restore<'_> {
+impl<L> Drop for Restore<'_, L> {
     fn drop(&mut self) {
         let commons = self.zone.lock_commons();
         for body in self.bodies.iter().flatten() {
@@ -211,8 +267,11 @@ impl Drop for Restore<'_> {
     }
 }
 
-fn fits(content: &[u8]) -> bool {
-    content.len() <= u32::MAX as usize - HEAD
+/// Milliseconds after which a channel is looked at whose messages end by time.
+const LOOK_AFTER: u64 = 1000;
+
+fn fits(content: &[u8], options: &Options<'_>) -> bool {
+    options.event.len() <= MAX_EVENT && message::size(content.len(), options) <= u32::MAX as usize
 }
 
 /// Puts a message into a channel; whether there was memory for it.
@@ -227,8 +286,15 @@ fn take(
         return false;
     }
     let place = match message.content {
-        StoredContent::Own(content) if fits(content) => {
-            guard.new_message(Kind::Data, content, message.time)
+        StoredContent::Expired => {
+            guard.prepend(channel, None);
+            return true;
+        }
+        StoredContent::Own(content) if fits(content, &message.options) => {
+            if message.options.until.is_some() {
+                channel.flag(EXPIRING);
+            }
+            guard.new_message(Kind::Data, content, &message.options, message.time)
         }
         StoredContent::Own(_) => None,
         StoredContent::Broadcast(number) => {
@@ -239,6 +305,6 @@ fn take(
         }
     };
     place
-        .inspect(|place| guard.prepend(channel, *place))
+        .inspect(|place| guard.prepend(channel, Some(*place)))
         .is_some()
 }

@@ -11,7 +11,8 @@ use crate::shard::Guard;
 
 /// A ring's head; its entries follow, one word each.
 ///
-/// Concurrency: under the shard's lock alone. Crash: an entry is stored before `next` covers it.
+/// Concurrency: under the shard's lock alone. Crash: an entry is stored before `next` covers it; where a
+/// message has expired a hole is stored before the message is freed.
 #[repr(C)]
 pub struct Ring {
     link: Word,
@@ -24,6 +25,9 @@ const _: () = assert!(HEAD == UNIT);
 /// Entries that a channel's first ring has.
 const SMALLEST: u32 = 2;
 
+/// What stands where a message was whose own time is over: a place that no zone has.
+const HOLE: u32 = u32::MAX;
+
 impl<'z> Guard<'z> {
     fn entry(&self, ring: Ref<Ring>, seq: u64) -> Option<&'z Link<Head>> {
         let capacity = self.zone.at(ring)?.capacity.get().max(1);
@@ -34,9 +38,32 @@ impl<'z> Guard<'z> {
         Some(&pair[index % 2])
     }
 
-    /// The buffered message of that seq.
-    pub(crate) fn message(&self, channel: &Channel, seq: u64) -> Option<Ref<Head>> {
+    /// What stands in the ring for that seq: a message or a hole.
+    fn buffered(&self, channel: &Channel, seq: u64) -> Option<Ref<Head>> {
         self.entry(channel.ring.get()?, seq)?.get()
+    }
+
+    /// The buffered message of that seq, if it has not expired.
+    pub(crate) fn message(&self, channel: &Channel, seq: u64) -> Option<Ref<Head>> {
+        self.buffered(channel, seq)
+            .filter(|place| place.units() != HOLE)
+    }
+
+    /// Whether the message of that seq, which is one of the buffered, has expired.
+    pub(crate) fn is_hole(&self, channel: &Channel, seq: u64) -> bool {
+        self.buffered(channel, seq)
+            .is_some_and(|place| place.units() == HOLE)
+    }
+
+    /// Lets a buffered message go whose own time is over; its seq stays in the ring.
+    pub(crate) fn punch(&self, channel: &Channel, seq: u64) {
+        let Some(message) = self.message(channel, seq) else {
+            return;
+        };
+        if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
+            entry.set(Ref::new(HOLE));
+            self.drop_message(message);
+        }
     }
 
     /// Makes room for one message more, of `limit` at most; `false` when there is no memory.
@@ -61,7 +88,7 @@ impl<'z> Guard<'z> {
         };
         for seq in channel.first.get()..channel.next.get() {
             if let Some(entry) = self.entry(new, seq) {
-                entry.set(self.message(channel, seq));
+                entry.set(self.buffered(channel, seq));
             }
         }
         channel.ring.set(Some(new));
@@ -90,13 +117,16 @@ impl<'z> Guard<'z> {
         ring.is_some()
     }
 
-    /// Links a message in before the oldest that is buffered, for which there is room.
-    pub(crate) fn prepend(&self, channel: &Channel, message: Ref<Head>) {
+    /// Links a message in before the oldest that is buffered, or a hole where one has expired; there is
+    /// room for it.
+    pub(crate) fn prepend(&self, channel: &Channel, message: Option<Ref<Head>>) {
         let seq = channel.first.get() - 1;
         if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
-            entry.set(Some(message));
+            entry.set(message.or_else(|| Ref::new(HOLE)));
             channel.first.set(seq);
-            self.shard.messages.add(1);
+            if message.is_some() {
+                self.shard.messages.add(1);
+            }
         }
     }
 
@@ -111,17 +141,18 @@ impl<'z> Guard<'z> {
         seq
     }
 
-    /// Lets the oldest message go.
-    pub(crate) fn drop_oldest(&self, channel: &Channel) {
+    /// Lets the oldest message go; whether it was there, and had not expired before.
+    pub(crate) fn drop_oldest(&self, channel: &Channel) -> bool {
         let first = channel.first.get();
         if first >= channel.next.get() {
-            return;
+            return false;
         }
         let message = self.message(channel, first);
         channel.first.set(first + 1);
         if let Some(message) = message {
             self.drop_message(message);
         }
+        message.is_some()
     }
 
     /// Lets all messages go; the seq goes on.

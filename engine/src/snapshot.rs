@@ -10,6 +10,7 @@ use crate::broadcast::Body;
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, SIGNED};
 use crate::message::{Head, Message};
+use crate::publication::Options;
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -33,7 +34,7 @@ pub struct StoredChannel<'a> {
     pub name: &'a [u8],
     /// The seq of its next message.
     pub next: u64,
-    /// How many messages before that are there.
+    /// How many messages before that are there, or the places of some that have expired.
     pub messages: u64,
     /// When it may be freed without subscribers, in milliseconds of the clock that callers give.
     pub expires_at: u64,
@@ -44,10 +45,12 @@ pub struct StoredChannel<'a> {
 /// A message of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredMessage<'a> {
-    /// When it was published, in milliseconds of the clock that callers give.
+    /// When it was published, in milliseconds of the clock that callers give; wraps as [`Message::time`].
     pub time: u64,
     /// What it holds.
     pub content: StoredContent<'a>,
+    /// What its publisher said of it.
+    pub options: Options<'a>,
 }
 
 /// What a message holds.
@@ -58,6 +61,8 @@ pub enum StoredContent<'a> {
     /// Those of the broadcast of this number, counted from 0 in the order of
     /// [`Snapshot::broadcasts`], or in which [`crate::Restore::broadcast`] was told of them.
     Broadcast(u32),
+    /// Nothing: its own time was over.
+    Expired,
 }
 
 /// What a zone holds; nothing changes in the zone while it lives.
@@ -123,7 +128,9 @@ impl Snapshot<'_> {
             // All are there, but in a zone that another program wrote into.
             let there = (channel.first.get()..channel.next.get())
                 .rev()
-                .take_while(|seq| guard.message(channel, *seq).is_some());
+                .take_while(|seq| {
+                    guard.message(channel, *seq).is_some() || guard.is_hole(channel, *seq)
+                });
             Some(StoredChannel {
                 name: guard.name(*place),
                 next: channel.next.get(),
@@ -139,7 +146,17 @@ impl Snapshot<'_> {
     pub fn message(&self, number: u32, back: u64) -> Option<StoredMessage<'_>> {
         let (guard, channel) = self.channel(*self.channels.get(number as usize)?)?;
         let seq = channel.next.get().checked_sub(back.checked_add(1)?)?;
-        let place = (seq >= channel.first.get()).then(|| guard.message(channel, seq))??;
+        if seq < channel.first.get() {
+            return None;
+        }
+        if guard.is_hole(channel, seq) {
+            return Some(StoredMessage {
+                time: 0,
+                content: StoredContent::Expired,
+                options: Options::default(),
+            });
+        }
+        let place = guard.message(channel, seq)?;
         let message = self.message_at(place);
         let content = if self.zone.at(place).is_some_and(Head::is_broadcast) {
             StoredContent::Broadcast(*self.numbers.get(&Body::of(place).units())?)
@@ -149,6 +166,7 @@ impl Snapshot<'_> {
         Some(StoredMessage {
             time: message.time,
             content,
+            options: message.options,
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::blocks::{Block, CLASSES, SIZES, blocks_in_page};
 use crate::cell::Ref;
-use crate::channel::{CLOSED, Channel, NOT_IN_WHEEL};
+use crate::channel::{CLOSED, Channel, EXPIRING, NOT_IN_WHEEL};
 use crate::pages::RUN;
 use crate::repair::Reached;
 use crate::shard::Guard;
@@ -92,16 +92,19 @@ impl Guard<'_> {
             if channel.first.get() > channel.next.get() || channel.first.get() == 0 {
                 fault("first is beyond next");
             }
+            let mut ends_by_time = false;
             for seq in channel.first.get()..channel.next.get() {
-                if self
-                    .message(channel, seq)
-                    .and_then(|m| self.zone.at(m))
-                    .is_none()
-                {
-                    fault("a buffered message is not there");
+                if self.is_hole(channel, seq) {
+                    continue;
+                }
+                messages += 1;
+                match self.message(channel, seq) {
+                    Some(message) if self.zone.at(message).is_some() => {
+                        ends_by_time |= self.zone.message_until(message).is_some();
+                    }
+                    _ => fault("a buffered message is not there"),
                 }
             }
-            messages += channel.len() as u32;
             let is_log = Some(place) == log;
             let is_closed = closed.contains(&place.units());
             if !is_log {
@@ -118,6 +121,12 @@ impl Guard<'_> {
                 }
                 if channel.subscribers.get() == 0 && !in_wheel.contains(&place.units()) {
                     fault("without subscribers, and not in the wheel: it would never expire");
+                }
+                if ends_by_time && !channel.is(EXPIRING) {
+                    fault("a message ends by its own time, and it is not flagged");
+                }
+                if ends_by_time && !in_wheel.contains(&place.units()) {
+                    fault("not in the wheel: a message would never expire");
                 }
             }
         }

@@ -1,12 +1,16 @@
 //! Expiry: channels in a wheel of seconds.
 //!
 //! A channel that gets a later expiry stays where it is; it is moved when its slot comes due. One that
-//! has subscribers is taken off then, and put on again when the last one leaves. So a publish and a
-//! subscribe cost nothing here, and a second costs what is due in it.
+//! has subscribers is taken off then, unless a message of it ends by time ([`crate::lifetime`]), and put
+//! on again when the last one leaves. So a publish and a subscribe cost nothing here, and a second costs
+//! what is due in it.
+//!
+//! A channel is in no later slot than that of its expiry, if it has no subscribers, and than those of its
+//! messages' ends.
 
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, NOT_IN_WHEEL};
-use crate::limits::Limits;
+use crate::limits::ChannelLimits;
 use crate::message::Kind;
 use crate::shard::{Guard, WHEEL};
 use crate::wake::WakeSet;
@@ -15,9 +19,13 @@ use crate::zone::Zone;
 impl Guard<'_> {
     /// Puts a channel in, by its expiry.
     pub(crate) fn wheel_insert(&self, place: Ref<Channel>, channel: &Channel) {
-        // The second after the expiry's, so that it is never early; what lies beyond the wheel is
-        // looked at again.
-        let due = channel.expires.get() / 1000 + 1;
+        self.wheel_insert_at(place, channel, channel.expires.get());
+    }
+
+    /// Puts a channel in, so that it is looked at soon after that millisecond.
+    pub(crate) fn wheel_insert_at(&self, place: Ref<Channel>, channel: &Channel, due: u64) {
+        // The second after it, so that it is never early; what lies beyond the wheel is looked at again.
+        let due = due / 1000 + 1;
         let from = self.shard.wheel_time.get();
         let due = due.clamp(from + 1, from + WHEEL as u64 - 1);
         let slot = (due % WHEEL as u64) as usize;
@@ -30,6 +38,23 @@ impl Guard<'_> {
             next.wheel_previous.set(Some(place));
         }
         head.set(Some(place));
+    }
+
+    /// Has a channel looked at soon after that millisecond, if it is not looked at before.
+    pub(crate) fn wheel_by(&self, place: Ref<Channel>, channel: &Channel, due: u64) {
+        let slot = channel.wheel_slot.get();
+        if channel.is(CLOSED) {
+            return;
+        }
+        if slot != NOT_IN_WHEEL {
+            let next = self.shard.wheel_time.get() + 1;
+            let ahead = (u64::from(slot) + WHEEL as u64 - next % WHEEL as u64) % WHEEL as u64;
+            if next + ahead <= due / 1000 + 1 {
+                return;
+            }
+            self.wheel_remove(channel);
+        }
+        self.wheel_insert_at(place, channel, due);
     }
 
     /// Takes a channel out, if it is in.
@@ -61,9 +86,17 @@ impl Guard<'_> {
         }
     }
 
-    /// Looks at what is due up to second `now`; how many channels it freed, `most` at most.
-    fn turn_wheel(&self, now: u64, most: usize, wake: &mut WakeSet) -> usize {
-        let mut freed = 0;
+    /// Looks at what is due up to `now`; how many channels it freed or took messages from, about `most`
+    /// at most.
+    fn turn_wheel(
+        &self,
+        limits: &impl ChannelLimits,
+        now_ms: u64,
+        most: usize,
+        wake: &mut WakeSet,
+    ) -> usize {
+        let now = now_ms / 1000;
+        let mut done = 0;
         let shard = self.shard;
         // After a long pause each slot is looked at once.
         if shard.wheel_time.get() + (WHEEL as u64) < now {
@@ -80,17 +113,24 @@ impl Guard<'_> {
                     break;
                 };
                 self.wheel_remove(channel);
-                if channel.subscribers.get() > 0 {
-                    continue;
+                let expires = channel.expires.get();
+                let stays = channel.subscribers.get() > 0 || {
+                    self.sweep_records(place, channel);
+                    expires / 1000 >= second || channel.records.get().is_some()
+                };
+                if stays {
+                    let limits = limits.of(self.name(place));
+                    let expired = self.expire_messages(channel, limits, now_ms);
+                    done += usize::from(expired.gone > 0);
+                    let alone = (channel.subscribers.get() == 0).then_some(expires);
+                    if let Some(due) = expired.due.into_iter().chain(alone).min() {
+                        kept.push((place, due));
+                    }
+                } else {
+                    self.free_channel(place, channel, wake);
+                    done += 1;
                 }
-                self.sweep_records(place, channel);
-                if channel.expires.get() / 1000 >= second || channel.records.get().is_some() {
-                    kept.push(place);
-                    continue;
-                }
-                self.free_channel(place, channel, wake);
-                freed += 1;
-                if freed >= most {
+                if done >= most {
                     break;
                 }
             }
@@ -98,16 +138,16 @@ impl Guard<'_> {
             if through {
                 shard.wheel_time.set(second);
             }
-            for place in kept {
+            for (place, due) in kept {
                 if let Some(channel) = self.zone.at(place) {
-                    self.wheel_insert(place, channel);
+                    self.wheel_insert_at(place, channel, due);
                 }
             }
             if !through {
                 break;
             }
         }
-        freed
+        done
     }
 
     /// Takes out records that nobody uses and no list holds.
@@ -157,11 +197,18 @@ impl Guard<'_> {
 }
 
 impl Zone {
-    /// Frees channels whose time has come, `budget` at most in this call; how many. Costs what is
-    /// due: a shard that another worker has looked at in this second, or holds, is passed by.
-    pub fn expire(&self, _limits: &Limits, now: u64, budget: usize, wake: &mut WakeSet) -> usize {
+    /// Frees channels and messages whose time has come, those of `budget` channels at most in this call;
+    /// how many channels were freed, or gave messages back. Costs what is due: a shard that another worker
+    /// has looked at in this second, or holds, is passed by.
+    pub fn expire(
+        &self,
+        limits: &impl ChannelLimits,
+        now: u64,
+        budget: usize,
+        wake: &mut WakeSet,
+    ) -> usize {
         let second = now / 1000;
-        let mut freed = 0;
+        let mut done = 0;
         for index in 0..self.shard_count() {
             if self.shard(index).wheel_time.get() >= second {
                 continue;
@@ -169,13 +216,13 @@ impl Zone {
             let Some(guard) = self.try_lock(index, wake) else {
                 continue;
             };
-            freed += guard.turn_wheel(second, budget - freed, wake);
+            done += guard.turn_wheel(limits, now, budget - done, wake);
             guard.forget(now, 4096);
             guard.reclaim(4096);
-            if freed >= budget {
+            if done >= budget {
                 break;
             }
         }
-        freed
+        done
     }
 }

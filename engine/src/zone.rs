@@ -1,7 +1,10 @@
 //! A zone: header, life cycle, and the way from places to references.
 
 use core::fmt;
+use core::hash::Hasher;
 use core::ptr::NonNull;
+
+use siphasher::sip::SipHasher13;
 
 use crate::cell::{Long, Ref, Word};
 use crate::geometry::Geometry;
@@ -155,7 +158,7 @@ impl Zone {
     pub const MAX_SIZE: usize = 32 << 30;
 
     /// Number of the layout; a zone of another layout is refused, never reinterpreted.
-    pub const LAYOUT_VERSION: u32 = 3;
+    pub const LAYOUT_VERSION: u32 = 4;
 
     /// Makes a zone. `epoch` tells clients that their seqs belong to this zone; `key` keeps hash
     /// collisions from being made on purpose; both are random.
@@ -251,6 +254,17 @@ impl Zone {
         let words = &self.header().key;
         words[0].set(u64::from_le_bytes(low.try_into().unwrap_or_default()));
         words[1].set(u64::from_le_bytes(high.try_into().unwrap_or_default()));
+    }
+
+    /// The tag of a user, by which a message can be kept from it: a keyed hash, so that nobody without the
+    /// zone's key finds two users of one tag. Never 0, which is nobody's.
+    pub fn user_tag(&self, user: &[u8]) -> u64 {
+        let (low, high) = self.key();
+        let mut hasher = SipHasher13::new_with_keys(low, high);
+        // Not the hash of a channel of that name.
+        hasher.write_u8(0);
+        hasher.write(user);
+        hasher.finish().max(1)
     }
 
     /// The key of the hash.

@@ -62,6 +62,7 @@ fn another_epoch_is_lost_without_a_count() {
         epoch: Some(1),
         authority: Authority::Open,
         stay: Stay::UnlessReady,
+        tag: 0,
     };
     let mut found = Vec::new();
     let mut wake = WakeSet::default();
@@ -98,6 +99,7 @@ fn a_token_is_asked_for() {
             epoch: None,
             authority,
             stay: Stay::Never,
+            tag: 0,
         };
         reading
             .subscribe(
@@ -161,6 +163,7 @@ fn limits_are_kept() {
         epoch: None,
         authority: Authority::Open,
         stay: Stay::Always,
+        tag: 0,
     };
     let reading = world.zone.reading(world.me);
     let mut found = Vec::new();
@@ -197,7 +200,7 @@ fn subscribers_are_woken_once_until_they_look() {
     );
     let mut found = Vec::new();
     let reading = world.zone.reading(other);
-    let window = reading.window(channel, 1, 2, &mut found);
+    let window = reading.window(channel, 1, 2, &limits(), NOW, &mut found);
     assert_eq!((window.first, window.next, found.len()), (1, 4, 2));
     drop(reading);
     world.zone.unsubscribe(other, channel, 1, &limits(), NOW);
@@ -242,7 +245,7 @@ fn a_channel_expires_after_its_last_subscriber_and_is_told_to_listeners() {
     let mut events = Vec::new();
     for (log, next) in logs {
         let mut found = Vec::new();
-        reading.window(log, next, 10, &mut found);
+        reading.window(log, next, 10, &limits(), NOW, &mut found);
         events.extend(found.into_iter().map(|m| {
             let event = reading.message(m);
             (event.kind, event.content.to_vec())
@@ -307,10 +310,11 @@ fn close_frees_the_name_and_tells_subscribers() {
         world.zone.take_dirty(world.me).next(&world.zone),
         Some(channel)
     );
-    let window = world
-        .zone
-        .reading(world.me)
-        .window(channel, 2, 9, &mut Vec::new());
+    let window =
+        world
+            .zone
+            .reading(world.me)
+            .window(channel, 2, 9, &limits(), NOW, &mut Vec::new());
     assert!(window.closed && window.next == 2);
     world.check();
     world.zone.unsubscribe(world.me, channel, 1, &limits(), NOW);

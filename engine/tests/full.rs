@@ -65,7 +65,7 @@ fn a_full_zone_can_evict() {
     assert!(world.zone.stats().evictions > 0);
     let mut found = Vec::new();
     let reading = world.zone.reading(world.me);
-    let window = reading.window(kept.channel.unwrap(), 1, 9, &mut found);
+    let window = reading.window(kept.channel.unwrap(), 1, 9, &limits(), NOW, &mut found);
     assert_eq!((window.lost, found.len()), (0, 1), "who listens loses last");
     drop(reading);
     world.check();
@@ -143,6 +143,7 @@ fn a_subscriber_finds_room_in_a_full_zone_that_evicts() {
             epoch: None,
             authority: Authority::Open,
             stay: Stay::Always,
+            tag: 0,
         };
         let reading = world.zone.reading(world.me);
         let answer = reading.subscribe(&request, &evict, NOW, &mut Vec::new(), &mut wake);

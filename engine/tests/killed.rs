@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::{Ended, NOW, Random, World, fork, limits, wait};
 use icomet_engine::{
-    ClientAddress, EnterError, Limits, OnFull, Once, PublishedOnce, Registry, ScanCursor, Stay,
-    WORKER_SLOTS, WakeSet, WorkerId, fault,
+    ClientAddress, EnterError, Limits, OnFull, Once, Page, Publication, Published, Registry,
+    ScanCursor, Stay, WORKER_SLOTS, WakeSet, WorkerId, fault,
 };
 
 /// One of two hundred addresses, so that some share a bucket.
@@ -20,17 +20,36 @@ fn address(n: u8) -> ClientAddress {
 }
 
 /// A publish whose id is remembered with three others at most.
-fn publish_once(world: &World, name: &str, id: &str) -> PublishedOnce {
+fn publish_once(world: &World, name: &str, id: &str) -> Published {
     let once = Once {
         id: id.as_bytes(),
         window: 60_000,
         most: 4,
     };
-    let published =
-        world
-            .zone
-            .publish_once(name.as_bytes(), b"once", &once, &limits(), NOW, &mut wake());
+    let publication = Publication {
+        content: b"once",
+        once: Some(once),
+        ..Publication::default()
+    };
+    let published = world
+        .zone
+        .publish(name.as_bytes(), publication, &limits(), NOW, &mut wake());
     published.unwrap()
+}
+
+/// A message with all options, that ends after so many milliseconds.
+fn publish_for(world: &World, name: &str, ttl: u64) {
+    let publication = Publication {
+        content: b"not for long",
+        event: b"hurry",
+        exclude: 7,
+        ttl: Some(ttl),
+        once: None,
+    };
+    world
+        .zone
+        .publish(name.as_bytes(), publication, &limits(), NOW, &mut wake())
+        .unwrap();
 }
 
 fn enter(world: &World, worker: WorkerId, n: u8) -> Result<icomet_engine::Admission, EnterError> {
@@ -49,6 +68,10 @@ fn populated() -> (World, WorkerId) {
             world.publish(&format!("c{n}"), &format!("message {m}"));
         }
     }
+    for name in ["c2", "c3", "c3", "c4"] {
+        publish_for(&world, name, 5000);
+    }
+    world.publish("c3", "behind those that end");
     for worker in [world.me, other] {
         world.subscribe(worker, "c3", 0, Stay::Always).unwrap();
         world.subscribe(worker, "c4", 0, Stay::Always).unwrap();
@@ -80,7 +103,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 25] = [
+const OPERATIONS: [(&str, Operation); 29] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -90,6 +113,37 @@ const OPERATIONS: [(&str, Operation); 25] = [
     }),
     ("publish of many pages", |w, _| {
         _ = w.publish("c5", &"x".repeat(20_000))
+    }),
+    ("publish with options", |w, _| {
+        for name in ["c3", "c9", "fresh"] {
+            publish_for(w, name, 3000);
+        }
+    }),
+    ("publish that makes a ttl due sooner", |w, _| {
+        let limits = Limits {
+            message_ttl: 1000,
+            ..limits()
+        };
+        for name in ["c1", "c3"] {
+            w.zone
+                .publish(name.as_bytes(), b"short", &limits, NOW, &mut wake())
+                .unwrap();
+        }
+    }),
+    ("expiry of messages", |w, _| {
+        w.zone.expire(&limits(), NOW + 7000, 1000, &mut wake());
+    }),
+    ("messages that a ttl keeps no longer", |w, me| {
+        let limits = Limits {
+            message_ttl: 1,
+            ..limits()
+        };
+        w.publish("c9", "a broadcast is among them");
+        let (subscription, _) = w.subscribe(me, "c9", 0, Stay::Always).unwrap();
+        let channel = subscription.channel.unwrap();
+        let reading = w.zone.reading(me);
+        let window = reading.window(channel, 1, 8, &limits, NOW + 1, &mut Vec::new());
+        assert_eq!(window.first, window.next);
     }),
     ("publish that grows a ring", |w, _| {
         let limits = Limits {
@@ -255,6 +309,20 @@ fn check_after(world: &World, other: WorkerId, what: &str) {
     world
         .zone
         .expire(&limits(), NOW + 120_000, 10_000, &mut wake);
+    // Nobody asked for these, and what was to end has ended, also where there are subscribers.
+    for name in ["c3", "c4"] {
+        let page = Page {
+            name: name.as_bytes(),
+            after: 0,
+            max: 100,
+            reverse: false,
+        };
+        let reading = world.zone.reading(world.me);
+        let mut found = Vec::new();
+        reading.history(&page, &limits(), NOW, &mut found);
+        let ended = |(_, m): &(u64, _)| reading.message(*m).content == b"not for long";
+        assert!(!found.iter().any(ended), "{what}: a message did not end");
+    }
     world.publish("after", "all is well");
     if let Err(faults) = world.zone.verify() {
         panic!("{what}, later:\n{}", faults.join("\n"));
@@ -328,11 +396,11 @@ fn a_publish_is_done_once_whenever_its_worker_dies() {
                 (true, _) => assert!(again.repeated),
                 (false, true) => {
                     done += 1;
-                    assert_eq!(again.published.seq, before);
+                    assert_eq!(again.seq, before);
                 }
                 (false, false) => {
                     undone += 1;
-                    assert_eq!(again.published.seq, before + 1);
+                    assert_eq!(again.seq, before + 1);
                 }
             }
             check_after(&world, other, &format!("{name}, killed before store {n}"));
@@ -405,6 +473,7 @@ fn anything(world: &World, seed: u64) {
     let limits = Limits {
         on_full: OnFull::Evict,
         channel_buffer_size: 8,
+        message_ttl: random.below(2) * 2000,
         ..limits()
     };
     for tick in 0u64.. {
@@ -414,10 +483,14 @@ fn anything(world: &World, seed: u64) {
             0..=4 => {
                 let len = 1 << random.below(14);
                 let content = vec![b'a' + (len % 26) as u8; len as usize];
+                let publication = Publication {
+                    ttl: (random.below(3) == 0).then(|| random.below(3000)),
+                    ..Publication::from(&content)
+                };
                 let published =
                     world
                         .zone
-                        .publish(name.as_bytes(), &content, &limits, now, &mut wake());
+                        .publish(name.as_bytes(), publication, &limits, now, &mut wake());
                 let _ = published;
             }
             5 | 6 => {
@@ -434,10 +507,10 @@ fn anything(world: &World, seed: u64) {
                 while let Some(channel) = list.next(&world.zone) {
                     let reading = world.zone.reading(me);
                     let mut found = Vec::new();
-                    reading.window(channel, 1, 8, &mut found);
+                    reading.window(channel, 1, 8, &limits, now, &mut found);
                     for message in found {
                         let content = reading.message(message).content;
-                        let torn = content.iter().any(|byte| *byte != content[0]);
+                        let torn = content.windows(2).any(|pair| pair[0] != pair[1]);
                         assert!(!torn, "a message that was freed while it was read");
                     }
                 }

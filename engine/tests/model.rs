@@ -7,12 +7,13 @@ mod common;
 use std::collections::HashMap;
 
 use common::{NOW, World, limits};
-use icomet_engine::{ChannelRef, Limits, Stay, WakeSet};
+use icomet_engine::{ChannelRef, Kind, Limits, MessageRef, Publication, Reading, Stay, WakeSet};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Publish(u8, Vec<u8>),
+    /// With a time of its own in seconds, or none.
+    Publish(u8, Vec<u8>, Option<u64>),
     Buffer(u32),
     Clear(u8),
     Close(u8),
@@ -28,7 +29,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     let channel = 0..5u8;
     let content = prop::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
-        6 => (channel.clone(), content.clone()).prop_map(|(c, t)| Operation::Publish(c, t)),
+        6 => (channel.clone(), content.clone(), prop::option::weighted(0.3, 0..20u64))
+            .prop_map(|(c, t, s)| Operation::Publish(c, t, s)),
         1 => (1..9u32).prop_map(Operation::Buffer),
         1 => channel.clone().prop_map(Operation::Clear),
         1 => channel.clone().prop_map(Operation::Close),
@@ -41,10 +43,18 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+#[derive(Clone)]
+struct Buffered {
+    content: Vec<u8>,
+    time: u64,
+    /// When it ends by its own time.
+    until: u64,
+}
+
 #[derive(Clone, Default)]
 struct Model {
     first: u64,
-    messages: Vec<Vec<u8>>,
+    messages: Vec<Buffered>,
     subscribers: u32,
     expires: u64,
     closed: bool,
@@ -55,30 +65,56 @@ impl Model {
         self.first + self.messages.len() as u64
     }
 
-    fn append(&mut self, content: &[u8], buffer: u32) {
-        self.messages.push(content.to_vec());
+    fn append(&mut self, content: &[u8], buffer: u32, time: u64, ttl: Option<u64>) {
+        self.messages.push(Buffered {
+            content: content.to_vec(),
+            time,
+            until: ttl.map_or(u64::MAX, |seconds| time + seconds * 1000),
+        });
         while self.messages.len() > buffer as usize {
             self.messages.remove(0);
             self.first += 1;
         }
     }
 
-    fn from(&self, seq: u64) -> Vec<Vec<u8>> {
+    /// Lets go what a ttl in milliseconds no longer keeps.
+    fn trim(&mut self, ttl: u64, now: u64) {
+        while ttl > 0 && self.messages.first().is_some_and(|m| m.time + ttl <= now) {
+            self.messages.remove(0);
+            self.first += 1;
+        }
+    }
+
+    fn from(&self, seq: u64, now: u64) -> Vec<Vec<u8>> {
         self.messages
             .iter()
             .skip(seq.saturating_sub(self.first) as usize)
-            .cloned()
+            .filter(|message| message.until > now)
+            .map(|message| message.content.clone())
             .collect()
     }
+}
+
+/// What of it has not expired.
+fn contents(reading: &Reading<'_>, found: &[MessageRef]) -> Vec<Vec<u8>> {
+    let messages = found.iter().map(|message| reading.message(*message));
+    messages
+        .filter(|message| message.kind != Kind::Expired)
+        .map(|message| message.content.to_vec())
+        .collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn a_zone_does_what_the_model_does(operations in prop::collection::vec(operation(), 1..120)) {
+    fn a_zone_does_what_the_model_does(
+        operations in prop::collection::vec(operation(), 1..120),
+        message_ttl in prop_oneof![Just(0u64), 1..15u64],
+    ) {
         let world = World::new(1 << 20);
-        let mut limits = Limits { channel_timeout: 20_000, ..limits() };
+        let mut limits =
+            Limits { channel_timeout: 20_000, message_ttl: message_ttl * 1000, ..limits() };
         let mut now = NOW;
         let mut wake = WakeSet::default();
         // Channels by an id of the model's own; a name leads to the one that is open.
@@ -94,13 +130,19 @@ proptest! {
         for operation in operations {
             let until = now + limits.channel_timeout;
             match operation {
-                Operation::Publish(name, content) => {
-                    let seq = world.zone.publish(&[name], &content, &limits, now, &mut wake);
+                Operation::Publish(name, content, seconds) => {
+                    // Which of both ends a message is told in another test.
+                    let seconds = seconds.filter(|_| message_ttl == 0);
+                    let publication = Publication {
+                        ttl: seconds.map(|seconds| seconds * 1000),
+                        ..Publication::from(&content)
+                    };
+                    let seq = world.zone.publish(&[name], publication, &limits, now, &mut wake);
                     let model = open(&mut names, &mut models, name, until);
                     let model = &mut models[model];
                     prop_assert_eq!(seq.map(|p| (p.seq, p.subscribers)),
                         Ok((model.next(), model.subscribers)));
-                    model.append(&content, limits.channel_buffer_size);
+                    model.append(&content, limits.channel_buffer_size, now, seconds);
                     model.expires = model.expires.max(until);
                 }
                 Operation::Buffer(size) => limits.channel_buffer_size = size,
@@ -127,6 +169,7 @@ proptest! {
                         world.zone.sign(&[name], expires, [9; 16], &limits, now, &mut wake);
                     let model = open(&mut names, &mut models, name, until);
                     models[model].expires = now + expires;
+                    models[model].trim(limits.message_ttl, now);
                     prop_assert_eq!(signed.map(|s| s.first_seq), Ok(models[model].first));
                 }
                 Operation::Subscribe(name, seq) => {
@@ -139,11 +182,11 @@ proptest! {
                             epoch: None,
                             authority: icomet_engine::Authority::Open,
                             stay: Stay::Always,
+                            tag: 0,
                         };
                         let mut found = Vec::new();
                         let s = reading.subscribe(&request, &limits, now, &mut found, &mut wake);
-                        let contents: Vec<_> =
-                            found.iter().map(|m| reading.message(*m).content.to_vec()).collect();
+                        let contents = contents(&reading, &found);
                         s.map(|s| (s, contents))
                     };
                     let model = open(&mut names, &mut models, name, until);
@@ -151,10 +194,11 @@ proptest! {
                     held.push((subscription.channel.unwrap(), model));
                     let model = &mut models[model];
                     model.subscribers += 1;
+                    model.trim(limits.message_ttl, now);
                     let told = seq == 0 || seq > model.next();
                     prop_assert_eq!(subscription.told, told);
                     prop_assert_eq!(subscription.next, model.next());
-                    let expected = if told { Vec::new() } else { model.from(seq) };
+                    let expected = if told { Vec::new() } else { model.from(seq, now) };
                     prop_assert_eq!(contents, expected);
                     let lost = (!told && seq < model.first).then(|| model.first - seq);
                     prop_assert_eq!(subscription.lost.and_then(|l| l.count), lost);
@@ -170,14 +214,13 @@ proptest! {
                 }
                 Operation::Read(n, seq) if !held.is_empty() => {
                     let (channel, model) = held[n % held.len()];
-                    let model = &models[model];
+                    let model = &mut models[model];
+                    model.trim(limits.message_ttl, now);
                     let seq = seq.min(model.next());
                     let reading = world.zone.reading(world.me);
                     let mut found = Vec::new();
-                    let window = reading.window(channel, seq, usize::MAX, &mut found);
-                    let contents: Vec<_> =
-                        found.iter().map(|m| reading.message(*m).content.to_vec()).collect();
-                    prop_assert_eq!(contents, model.from(seq));
+                    let window = reading.window(channel, seq, usize::MAX, &limits, now, &mut found);
+                    prop_assert_eq!(contents(&reading, &found), model.from(seq, now));
                     prop_assert_eq!(window.closed, model.closed);
                     prop_assert_eq!(window.next, model.next());
                     prop_assert_eq!(window.lost, model.first.saturating_sub(seq));
@@ -186,7 +229,7 @@ proptest! {
                     let mut job = world.zone.broadcast(world.me, &content, now).unwrap();
                     while !world.zone.broadcast_step(&mut job, 2, &limits, now, &mut wake) {}
                     for model in names.values() {
-                        models[*model].append(&content, limits.channel_buffer_size);
+                        models[*model].append(&content, limits.channel_buffer_size, now, None);
                         models[*model].expires = models[*model].expires.max(until);
                     }
                     prop_assert_eq!(job.reached, names.len() as u64);
@@ -202,6 +245,20 @@ proptest! {
                             let model = &models[*model];
                             model.subscribers > 0 || model.expires / 1000 >= now / 1000
                         });
+                        if models.iter().any(|model| model.closed) {
+                            continue;
+                        }
+                        // A message takes memory until its end, and for less than a second more.
+                        let left = names.values().flat_map(|model| &models[*model].messages);
+                        let ends: Vec<u64> = left
+                            .map(|message| match message_ttl {
+                                0 => message.until,
+                                ttl => message.time + ttl * 1000,
+                            })
+                            .collect();
+                        let count = |until: u64| ends.iter().filter(|end| **end > until).count();
+                        let held = world.zone.stats().messages as usize;
+                        prop_assert!((count(now)..=count(now - 1)).contains(&held), "{}", held);
                     }
                 }
                 Operation::Unsubscribe(_) | Operation::Read(..) => {}

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use common::{NOW, World, limits};
 use icomet_engine::{
-    Limits, ListCursor, Listed, OnFull, Once, PublishError, PublishedOnce, Stay, WakeSet,
+    Limits, ListCursor, Listed, OnFull, Once, Page, Publication, PublishError, Published, Stay,
+    WakeSet,
 };
 
 const WINDOW: u64 = 60_000;
@@ -19,7 +20,7 @@ fn publish_once(
     content: &str,
     id: &str,
     now: u64,
-) -> Result<PublishedOnce, PublishError> {
+) -> Result<Published, PublishError> {
     publish_of(world, name, content, id, now, 1_000_000)
 }
 
@@ -30,25 +31,34 @@ fn publish_of(
     id: &str,
     now: u64,
     most: u32,
-) -> Result<PublishedOnce, PublishError> {
+) -> Result<Published, PublishError> {
     let once = Once {
         id: id.as_bytes(),
         window: WINDOW,
         most,
     };
-    let (name, content) = (name.as_bytes(), content.as_bytes());
+    let name = name.as_bytes();
+    let publication = Publication {
+        content: content.as_bytes(),
+        once: Some(once),
+        ..Publication::default()
+    };
     let mut wake = WakeSet::default();
     world
         .zone
-        .publish_once(name, content, &once, &limits(), now, &mut wake)
+        .publish(name, publication, &limits(), now, &mut wake)
 }
 
 fn history(world: &World, name: &str, after: u64, max: usize, reverse: bool) -> Vec<(u64, String)> {
     let reading = world.zone.reading(world.me);
     let mut found = Vec::new();
-    reading
-        .history(name.as_bytes(), after, max, reverse, &mut found)
-        .unwrap();
+    let page = Page {
+        name: name.as_bytes(),
+        after,
+        max,
+        reverse,
+    };
+    reading.history(&page, &limits(), NOW, &mut found).unwrap();
     found
         .into_iter()
         .map(|(seq, message)| {
@@ -73,14 +83,14 @@ fn numbered(messages: &[(u64, &str)]) -> Vec<(u64, String)> {
 fn an_id_is_published_once() {
     let world = World::new(1 << 20);
     let first = publish_once(&world, "a", "x", "id", NOW).unwrap();
-    assert!(!first.repeated && first.published.created);
+    assert!(!first.repeated && first.created);
     world.subscribe(world.me, "a", 0, Stay::Always).unwrap();
     world.publish("a", "between");
     let again = publish_once(&world, "a", "x", "id", NOW + WINDOW - 1).unwrap();
     assert!(again.repeated);
     // What was told then, not what would be told now.
-    assert_eq!(again.published.seq, 1);
-    assert_eq!(again.published.subscribers, 0);
+    assert_eq!(again.seq, 1);
+    assert_eq!(again.subscribers, 0);
     assert_eq!(all(&world, "a"), numbered(&[(1, "x"), (2, "between")]));
     world.check();
 }
@@ -170,10 +180,13 @@ fn a_full_zone_refuses_an_id_and_its_message_together() {
         window: WINDOW,
         most: 1000,
     };
-    let done = world.zone.publish_once(
+    let done = world.zone.publish(
         name.as_bytes(),
-        filling.as_bytes(),
-        &once,
+        Publication {
+            content: filling.as_bytes(),
+            once: Some(once),
+            ..Publication::default()
+        },
         &evicting,
         NOW,
         &mut WakeSet::default(),
@@ -202,7 +215,13 @@ fn history_goes_both_ways() {
     assert_eq!(history(&world, "a", 6, 9, false), []);
     assert_eq!(history(&world, "a", u64::MAX, 9, true), []);
     let reading = world.zone.reading(world.me);
-    let none = reading.history(b"none", 0, 9, false, &mut Vec::new());
+    let page = Page {
+        name: b"none",
+        after: 0,
+        max: 9,
+        reverse: false,
+    };
+    let none = reading.history(&page, &limits(), NOW, &mut Vec::new());
     assert_eq!(none, None);
     drop(reading);
     assert_eq!(world.zone.stats().channels, 1);
@@ -278,7 +297,7 @@ fn who_is_disconnected_may_come_back() {
     assert!(world.zone.has_dirty(world.me));
     let old = subscription.channel.unwrap();
     let reading = world.zone.reading(world.me);
-    let window = reading.window(old, 2, 10, &mut Vec::new());
+    let window = reading.window(old, 2, 10, &limits(), NOW, &mut Vec::new());
     assert!(window.closed && window.lost == 0 && window.next == 7);
     drop(reading);
     let mut list = world.zone.take_dirty(world.me);

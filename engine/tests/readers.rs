@@ -40,7 +40,10 @@ fn a_message_does_not_change_while_it_is_read() {
     while next < 2 * MESSAGES {
         let reading = world.zone.reading(world.me);
         let mut found = Vec::new();
-        next = reading.window(channel, 1, 100, &mut found).next - 1;
+        next = reading
+            .window(channel, 1, 100, &limits(), NOW, &mut found)
+            .next
+            - 1;
         let before: Vec<_> = found
             .iter()
             .map(|m| reading.message(*m).content.to_vec())
@@ -103,7 +106,8 @@ fn every_message_comes_once_and_in_order_to_every_worker() {
                         let cursor = cursors.iter_mut().find(|(c, _)| *c == dirty).unwrap();
                         let reading = world.zone.reading(me);
                         let mut found = Vec::new();
-                        let window = reading.window(dirty, cursor.1, usize::MAX, &mut found);
+                        let window =
+                            reading.window(dirty, cursor.1, usize::MAX, &limits(), NOW, &mut found);
                         assert_eq!((window.lost, window.first), (0, cursor.1));
                         cursor.1 += found.len() as u64;
                         assert_eq!(cursor.1, window.next);

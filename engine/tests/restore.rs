@@ -11,7 +11,8 @@ use icomet_engine::{Stay, StoredContent, WakeSet, Zone, fault};
 /// Copies a zone as a state file would.
 fn copy(from: &Zone, to: &Zone) {
     let snapshot = from.snapshot();
-    let mut restore = to.restore(snapshot.identity(), &limits(), NOW).unwrap();
+    let limits = limits();
+    let mut restore = to.restore(snapshot.identity(), &limits, NOW).unwrap();
     for body in snapshot.broadcasts() {
         restore.broadcast(body.time, body.content);
     }

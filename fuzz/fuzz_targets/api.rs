@@ -8,6 +8,7 @@ use icomet_protocol::api::publication::{Media, Publication, batch, disconnect, p
 use icomet_protocol::api::query::{self, Cursor};
 use icomet_protocol::api::{MAX_ID, MAX_LIMIT, Problem};
 use icomet_protocol::content::check_encoded;
+use icomet_protocol::option::{MAX_TTL, check_event};
 use icomet_protocol::params::check_channel_name;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -93,7 +94,13 @@ fn is_sound(publication: &Publication<'_>) {
     }
     check_encoded(&publication.content).expect("the inside of a JSON string");
     if let Some(id) = &publication.id {
-        assert!((1..=MAX_ID).contains(&id.len()));
+        assert!((1..=MAX_ID).contains(&id.chars().count()));
+    }
+    if let Some(event) = &publication.event {
+        check_event(event.as_bytes()).expect("a checked name");
+    }
+    if let Some(ttl) = publication.ttl {
+        assert!((1..=MAX_TTL * 1000).contains(&ttl));
     }
 }
 
@@ -105,6 +112,9 @@ fn is_what_it_says(publication: &Publication<'_>, tree: &Value) {
     };
     assert_eq!(publication.channels, names);
     assert_eq!(publication.id.as_deref(), tree["id"].as_str());
+    assert_eq!(publication.event.as_deref(), tree["event"].as_str());
+    assert_eq!(publication.exclude.as_deref(), tree["exclude"].as_str());
+    assert_eq!(publication.ttl.is_some(), tree["ttl"].is_number());
     let quoted = [b"\"", &publication.content[..], b"\""].concat();
     let text: String = serde_json::from_slice(&quoted).expect("a JSON string");
     match &tree["content"] {

@@ -76,6 +76,7 @@ impl Sent<'_> {
             channel,
             seq: self.seq,
             content: &self.encoded,
+            event: "",
         }
     }
 

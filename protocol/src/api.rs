@@ -14,7 +14,7 @@ pub mod query;
 
 pub use problem::Problem;
 
-/// Longest id of a publish in bytes.
+/// Longest id of a publish in characters.
 pub const MAX_ID: usize = 128;
 /// Most messages of a history, and channels of a list.
 pub const MAX_LIMIT: u64 = 1000;

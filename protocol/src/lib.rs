@@ -7,6 +7,7 @@
 //! * [`params`] reads the query string and the form body;
 //! * [`callback`] and [`content`] check what clients may put into a script or a JSON string;
 //! * [`message`] writes one message, [`frame`] puts it into a transport's framing;
+//! * [`option`] checks what a publisher may say of a message;
 //! * [`api`] is the JSON API for back ends, [`command`] what the client of a WebSocket asks for;
 //! * [`resume`] is how a client says where it stopped: SSE ids and entity tags.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod content;
 pub mod frame;
 pub mod message;
 mod number;
+pub mod option;
 pub mod params;
 pub mod resume;
 mod scan;

@@ -18,6 +18,8 @@ pub enum Kind {
     Close,
     /// Messages before `seq` are gone; the content is their number, or empty if unknown.
     Lost,
+    /// It has expired, or is not for this client: nothing is shown of it, but it has been had.
+    Skipped,
     /// An error (401, 429) told as a message; `seq` is 0 and the content says why.
     Status(u16),
 }
@@ -26,7 +28,7 @@ impl Kind {
     /// The last seq a client has once it has seen this message; `None` if that does not change.
     pub fn last_seq(self, seq: u64) -> Option<u64> {
         match self {
-            Self::Data | Self::Broadcast => Some(seq),
+            Self::Data | Self::Broadcast | Self::Skipped => Some(seq),
             Self::NextSeq | Self::Lost => Some(seq.saturating_sub(1)),
             Self::Noop | Self::Close | Self::Status(_) => None,
         }
@@ -44,6 +46,8 @@ pub struct Message<'a> {
     pub seq: u64,
     /// The inside of a JSON string, already escaped (see [`crate::content`]).
     pub content: &'a [u8],
+    /// The name of its event (see [`crate::option`]); empty when it has none.
+    pub event: &'a str,
 }
 
 impl<'a> Message<'a> {
@@ -54,6 +58,7 @@ impl<'a> Message<'a> {
             channel,
             seq,
             content: b"",
+            event: "",
         }
     }
 
@@ -72,7 +77,7 @@ impl<'a> Message<'a> {
     pub(crate) fn size_hint(&self) -> usize {
         /// Keys, punctuation, the longest type and the longest seq, rounded up.
         const AROUND: usize = 80;
-        AROUND + self.channel.len() + self.content.len()
+        AROUND + self.channel.len() + self.content.len() + self.event.len()
     }
 
     pub(crate) fn write_at(&self, place: Place, out: &mut Vec<u8>) {
@@ -85,6 +90,7 @@ impl<'a> Message<'a> {
             Kind::NextSeq => out.extend_from_slice(b"next_seq"),
             Kind::Close => out.extend_from_slice(b"close"),
             Kind::Lost => out.extend_from_slice(b"lost"),
+            Kind::Skipped => out.extend_from_slice(b"skipped"),
             Kind::Status(status) => number::write_u64(status.into(), out),
         }
         out.extend_from_slice(b"\",\"cname\":\"");
@@ -93,6 +99,10 @@ impl<'a> Message<'a> {
         number::write_u64(self.seq, out);
         out.extend_from_slice(b",\"content\":\"");
         content::write_encoded(self.content, place, out);
+        if !self.event.is_empty() {
+            out.extend_from_slice(b"\",\"event\":\"");
+            content::write_text(self.event, place, out);
+        }
         out.extend_from_slice(b"\"}");
     }
 }

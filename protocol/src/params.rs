@@ -11,6 +11,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::number;
+use crate::option::{self, OptionError};
 
 /// Longest channel name in bytes.
 pub const MAX_CHANNEL_NAME: usize = 256;
@@ -94,6 +95,28 @@ impl<'a> Params<'a> {
     pub fn expires(&self) -> Result<i64, ParameterError> {
         self.integer("expires", MIN_EXPIRES..=MAX_EXPIRES)
             .map(|expires| expires.unwrap_or(-1))
+    }
+
+    /// `ttl`: after how many milliseconds a message ends, if its publisher says so.
+    pub fn ttl(&self) -> Result<Option<u64>, ParameterError> {
+        let Some(value) = self.get_filled("ttl") else {
+            return Ok(None);
+        };
+        let parsed = std::str::from_utf8(&value).map_err(|_| OptionError::Ttl);
+        let parsed = parsed.and_then(option::parse_ttl);
+        parsed.map(Some).map_err(ParameterError::Option)
+    }
+
+    /// `event`: the name of a message's event; empty if it has none.
+    pub fn event(&self) -> Result<Cow<'a, str>, ParameterError> {
+        let Some(value) = self.get_filled("event") else {
+            return Ok(Cow::Borrowed(""));
+        };
+        let name = match value {
+            Cow::Borrowed(name) => option::check_event(name).map(Cow::Borrowed),
+            Cow::Owned(name) => option::check_event(&name).map(|name| Cow::Owned(name.to_owned())),
+        };
+        name.map_err(ParameterError::Option)
     }
 
     /// `epoch`: the epoch `seq` belongs to, 16 hex digits.
@@ -208,6 +231,8 @@ pub enum ParameterError {
     Epoch,
     /// A `cb` that is no callback name.
     Callback(CallbackError),
+    /// A `ttl` or `event` that is none.
+    Option(OptionError),
 }
 
 fn out_of_range<T>(name: &'static str, range: RangeInclusive<T>) -> ParameterError
@@ -254,6 +279,7 @@ impl fmt::Display for ParameterError {
             }
             Self::Epoch => f.write_str("epoch is not 16 hexadecimal digits"),
             Self::Callback(error) => error.fmt(f),
+            Self::Option(error) => error.fmt(f),
         }
     }
 }

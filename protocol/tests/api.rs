@@ -32,6 +32,47 @@ fn a_string_is_published_as_it_is_and_any_other_value_as_its_text() {
 }
 
 #[test]
+fn options_are_read_from_the_body_or_the_query() {
+    let body = br#"{"channel":"c","content":1,"ttl":1.5,"event":"e \u00e4","exclude":"alice"}"#;
+    let read = publish(body, 1).unwrap();
+    assert_eq!(read.ttl, Some(1500));
+    assert_eq!(read.event.as_deref(), Some("e \u{e4}"));
+    assert_eq!(read.exclude.as_deref(), Some("alice"));
+    let query = b"channel=c&ttl=1.5&event=e+%c3%a4&exclude=alice";
+    let read = plain(Media::Text, query, b"x").unwrap();
+    assert_eq!(read.ttl, Some(1500));
+    assert_eq!(read.event.as_deref(), Some("e \u{e4}"));
+    assert_eq!(read.exclude.as_deref(), Some("alice"));
+    for (member, code) in [
+        (r#""ttl":0"#, "bad_member"),
+        (r#""ttl":-1"#, "bad_member"),
+        (r#""ttl":31536000.1"#, "bad_member"),
+        (r#""ttl":"1""#, "wrong_type"),
+        (r#""ttl":null"#, "wrong_type"),
+        (r#""event":"""#, "bad_member"),
+        (r#""event":"a\nb""#, "bad_member"),
+        (r#""event":1"#, "wrong_type"),
+        (r#""exclude":"""#, "bad_member"),
+        (r#""exclude":["a"]"#, "wrong_type"),
+    ] {
+        let body = format!(r#"{{"messages":[{{"channel":"c","content":1,{member}}}]}}"#);
+        let name = member.split('"').nth(1).unwrap();
+        let place = Some(format!("/messages/0/{name}"));
+        assert_eq!(code_of(batch(body.as_bytes(), 9)), (400, code, place));
+    }
+    for (query, name) in [
+        ("ttl=0", "ttl"),
+        ("event=%0a", "event"),
+        ("exclude=", "exclude"),
+    ] {
+        let query = format!("channel=c&{query}");
+        let place = Some(name.to_owned());
+        let refused = code_of(plain(Media::Text, query.as_bytes(), b"x"));
+        assert_eq!(refused, (400, "bad_parameter", place));
+    }
+}
+
+#[test]
 fn depth_costs_no_stack() {
     let deep = "[".repeat(1 << 20) + &"]".repeat(1 << 20);
     let body = format!(r#"{{"channel":"c","content":{deep}}}"#);
@@ -70,7 +111,7 @@ fn a_problem_is_a_problem_detail() {
     let tree: Value = serde_json::from_slice(&problem.to_json()).unwrap();
     let expected = json!({
         "type": "about:blank", "title": "Bad Request", "status": 400, "code": "unknown_member",
-        "detail": "no such member: channel, channels, content, id are known", "pointer": "/x",
+        "detail": "no such member: channel, channels, content, id, ttl, event, exclude are known", "pointer": "/x",
     });
     assert_eq!(tree, expected);
 }

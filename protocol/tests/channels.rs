@@ -96,6 +96,7 @@ fn an_event_with_an_id_of_several() {
             channel: "a",
             seq: 2,
             content: b"x",
+            event: "",
         },
         &mut out,
     );

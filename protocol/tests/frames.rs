@@ -11,6 +11,7 @@ fn message(kind: Kind, seq: u64, content: &str) -> Message<'_> {
         channel: "abc",
         seq,
         content: content.as_bytes(),
+        event: "",
     }
 }
 
@@ -216,6 +217,50 @@ fn sse_splits_raw_line_ends() {
 }
 
 #[test]
+fn the_event_follows_the_content_and_is_a_field_of_sse() {
+    let message = Message {
+        event: "price \"up\"",
+        ..message(Kind::Data, 7, "hi")
+    };
+    let json = r#"{"type":"data","cname":"abc","seq":7,"content":"hi","event":"price \"up\""}"#;
+    assert_eq!(stream(Transport::Stream, &message), format!("{json}\n"));
+    assert_eq!(poll(None, false, &[message]), format!("{json}\n"));
+    assert_eq!(
+        stream(Transport::Sse, &message),
+        format!("id: 00000000000000ab-7\nevent: price \"up\"\ndata: {json}\n\n")
+    );
+    let forged = Message {
+        event: "a\ndata: b",
+        ..message
+    };
+    let text = stream(Transport::Sse, &forged);
+    assert!(text.contains("\nevent: a\ndata: {"), "{text}");
+}
+
+#[test]
+fn of_what_is_skipped_there_is_nothing_but_the_id_of_sse() {
+    let skipped = Message::bare(Kind::Skipped, "abc", 7);
+    assert_eq!(
+        stream(Transport::Sse, &skipped),
+        "id: 00000000000000ab-7\n\n"
+    );
+    for transport in [
+        Transport::Stream,
+        Transport::Iframe,
+        Transport::WebSocket(Socket::Plain),
+        Transport::WebSocket(Socket::Deflate),
+    ] {
+        assert_eq!(stream(transport, &skipped), "");
+    }
+    let data = message(Kind::Data, 8, "hi");
+    assert_eq!(
+        poll(None, false, &[skipped, data]),
+        poll(None, false, &[data])
+    );
+    assert_eq!(poll(None, true, &[skipped]), "[]\n");
+}
+
+#[test]
 fn scripts_cannot_be_ended() {
     let evil = "</script>\u{2028}\u{2029}\u{2027}é\\\\";
     let data = Message {
@@ -223,6 +268,7 @@ fn scripts_cannot_be_ended() {
         channel: "<!--\"",
         seq: 1,
         content: evil.as_bytes(),
+        event: "",
     };
     assert_eq!(
         stream(Transport::Iframe, &data),

@@ -14,6 +14,7 @@ struct Sent {
     seq: u64,
     raw: String,
     encoded: Vec<u8>,
+    event: String,
 }
 
 impl Sent {
@@ -23,6 +24,7 @@ impl Sent {
             channel: &self.channel,
             seq: self.seq,
             content: &self.encoded,
+            event: &self.event,
         }
     }
 
@@ -35,10 +37,14 @@ impl Sent {
             Kind::NextSeq => "next_seq".to_owned(),
             Kind::Close => "close".to_owned(),
             Kind::Lost => "lost".to_owned(),
+            Kind::Skipped => unreachable!("nothing is shown of it"),
             Kind::Status(status) => status.to_string(),
         };
         let of = |name: &str, seq, content: &str| json!({"type": name, "cname": self.channel, "seq": seq, "content": content});
         let mut all = vec![of(&name, self.seq, &self.raw)];
+        if !self.event.is_empty() {
+            all[0]["event"] = json!(self.event);
+        }
         if self.kind == Kind::Broadcast {
             all.push(of("next_seq", self.seq.saturating_add(1), ""));
         }
@@ -86,7 +92,8 @@ fn kind() -> impl Strategy<Value = Kind> {
 }
 
 fn sent() -> impl Strategy<Value = Sent> {
-    (kind(), text(), any::<u64>(), text()).prop_map(|(kind, channel, seq, raw)| {
+    let event = "[a-z<\"\\\\é: ]{0,5}";
+    (kind(), text(), any::<u64>(), text(), event).prop_map(|(kind, channel, seq, raw, event)| {
         let mut encoded = Vec::new();
         escape_raw(raw.as_bytes(), &mut encoded);
         Sent {
@@ -95,6 +102,7 @@ fn sent() -> impl Strategy<Value = Sent> {
             seq,
             raw,
             encoded,
+            event,
         }
     })
 }
@@ -146,6 +154,13 @@ proptest! {
                 }
                 None => event,
             };
+            let data = match data.strip_prefix("event: ").and_then(|rest| rest.split_once('\n')) {
+                Some((name, data)) => {
+                    prop_assert_eq!(name, &sent.event);
+                    data
+                }
+                None => data,
+            };
             prop_assert!(!data.contains('\n'), "escaped content needs one data line only");
             read.push(value(between(data, "data: ", "")?)?);
         }
@@ -155,7 +170,8 @@ proptest! {
     /// Even content that nobody escaped cannot forge a field or an event.
     #[test]
     fn sse_data_has_no_raw_line_end(content: Vec<u8>) {
-        let message = Message { kind: Kind::Noop, channel: "abc", seq: 1, content: &content };
+        let message =
+            Message { kind: Kind::Noop, channel: "abc", seq: 1, content: &content, event: "" };
         let mut out = Vec::new();
         frame::stream_frame(Transport::Sse, 0, &message, &mut out);
         prop_assert!(!out.contains(&b'\r'));

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use std::path::PathBuf;
 
-use icomet_engine::{Limits, OnFull, Zone};
+use icomet_engine::{Limits, OnFull, Rules, Zone};
 use icomet_hooks::Hook;
 use icomet_websocket::origin::AllowedOrigins;
 
@@ -33,8 +33,8 @@ pub struct Hub {
     pub zone_size: u64,
     /// Who may subscribe.
     pub auth: Auth,
-    /// What the engine is told at each operation.
-    pub limits: Limits,
+    /// What the engine is told at each operation: the limits of each channel.
+    pub limits: Rules,
     /// Most subscribers of one client address, over all workers; 0: no limit, and nothing is counted.
     pub max_subscribers_per_ip: u32,
     /// Most channels of one subscriber.
@@ -71,14 +71,15 @@ impl Hub {
             place,
             zone_size: 256 << 20,
             auth: Auth::None,
-            limits: Limits {
+            limits: Rules::from(Limits {
                 max_channels: 1_000_000,
                 max_subscribers_per_channel: 16,
                 channel_buffer_size: 10,
                 channel_timeout: 30_000,
+                message_ttl: 0,
                 max_message_size: 1 << 20,
                 on_full: OnFull::Refuse,
-            },
+            }),
             max_subscribers_per_ip: 0,
             max_channels_per_subscriber: 64,
             idempotency_window: 120_000,

@@ -5,21 +5,24 @@ use core::ffi::{c_char, c_void};
 use core::ptr;
 use std::rc::Rc;
 
-use icomet_engine::{OnFull, Zone};
+use icomet_engine::{Limits, OnFull, Zone};
 use icomet_hooks::Hook;
 use icomet_protocol::resume::MAX_POSITIONS;
 use icomet_websocket::origin::{AllowedOrigins, is_origin};
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
+use super::channel_rule::ChannelRule;
 use super::hook;
 use super::hub::{Auth, Hub};
 use super::main::MainConf;
 use super::state_file;
 use crate::ffi::conf::{CONF_ERROR, CONF_OK, Conf, parse_msec, parse_size};
 use crate::ffi::guard::guarded;
+use crate::ffi::shim;
 
-/// What may stand in the block; the names are those of icomet.conf where it has them.
-const PARAMETERS: [&str; 19] = [
+/// What may stand in the block; the names are those of icomet.conf where it has them. nginx knows each
+/// from the table in `nginx-module/icomet_module.c`.
+const PARAMETERS: [&str; 21] = [
     "zone",
     "auth",
     "max_channels",
@@ -28,6 +31,7 @@ const PARAMETERS: [&str; 19] = [
     "max_channels_per_subscriber",
     "channel_buffer_size",
     "channel_timeout",
+    "message_ttl",
     "polling_timeout",
     "max_message_size",
     "max_batch",
@@ -39,15 +43,18 @@ const PARAMETERS: [&str; 19] = [
     "state_file",
     "node",
     "hook",
+    "channels",
 ];
 
 /// nginx keeps a slab pool's bookkeeping in front of a zone; this much is added for it.
 const SLAB_OVERHEAD_SHIFT: u32 = 6;
 
 /// A hub under construction, and which parameters it was given.
-struct Block {
+pub struct Block {
     hub: Hub,
     given: Vec<&'static str>,
+    /// Its rules for channels, in their order.
+    pub rules: Vec<ChannelRule>,
 }
 
 /// Setter of `icomet_hub`.
@@ -83,18 +90,30 @@ pub unsafe extern "C" fn icomet_set_hub(
         let mut block = Block {
             hub: Hub::with_defaults(name, wrapped.place()),
             given: Vec::new(),
+            rules: Vec::new(),
         };
-        // SAFETY: as ngx_http_map_module does: the context is saved, given our handler for the
-        // block, and restored; `block` outlives the parse.
+        // SAFETY: as ngx_http_upstream does: the context is saved, given the type of our block, and
+        // restored. The setters find `block`, which outlives the parse, as the parameter of a handler,
+        // of which there is none, because nginx lets no block stand in what a handler reads.
         let parsed = unsafe {
             let saved = *cf;
-            (*cf).handler = Some(parameter);
+            (*cf).handler = None;
             (*cf).handler_conf = (&raw mut block).cast();
+            (*cf).cmd_type = shim::ICOMET_HUB_CONF as usize;
             let parsed = ngx_conf_parse(cf, ptr::null_mut());
             *cf = saved;
             parsed
         };
         if parsed != CONF_OK {
+            // nginx has said that it does not know it, but not what it would take.
+            let failed = wrapped.arguments().first().copied().unwrap_or_default();
+            if !PARAMETERS.iter().any(|name| name.as_bytes() == failed) && !failed.is_empty() {
+                return wrapped.error(&format!(
+                    "unknown parameter \"{}\" in icomet_hub: it takes {}",
+                    String::from_utf8_lossy(failed),
+                    PARAMETERS.join(", ")
+                ));
+            }
             return parsed;
         }
         if let Err(text) = block
@@ -103,22 +122,28 @@ pub unsafe extern "C" fn icomet_set_hub(
         {
             return wrapped.error(&text);
         }
-        main.add_hub(Rc::new(block.hub));
+        main.add_hub(Rc::new(block.into_hub()));
         CONF_OK
     })
 }
 
-/// nginx calls it for each line of the block.
-unsafe extern "C" fn parameter(
+/// Setter of each parameter in the block.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context inside of an `icomet_hub`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_hub_parameter(
     cf: *mut ngx_conf_t,
     _command: *mut ngx_command_t,
-    conf: *mut c_void,
+    _conf: *mut c_void,
 ) -> *mut c_char {
     guarded("icomet_hub block", CONF_ERROR, || {
         // SAFETY: nginx passes its context, and the handler_conf that icomet_set_hub set.
-        let (Some(cf), Some(block)) =
-            (unsafe { (Conf::from_raw(cf), conf.cast::<Block>().as_mut()) })
-        else {
+        let (Some(cf), Some(block)) = (unsafe {
+            let block = (*cf).handler_conf.cast::<Block>();
+            (Conf::from_raw(cf), block.as_mut())
+        }) else {
             return CONF_ERROR;
         };
         match block.set(cf, &cf.arguments()) {
@@ -158,35 +183,27 @@ impl Block {
         let value = match arguments {
             // The one that takes several.
             [_, value, ..] if name == "allowed_origins" => value,
-            [_, value] => value,
-            _ => &[][..],
-        };
-        if name == "allowed_origins" && arguments.len() < 2 {
-            return Err(format!(
-                "\"{name}\" takes at least one value, none is given"
-            ));
-        }
-        if arguments.len() < 2 || (arguments.len() > 2 && name != "allowed_origins") {
-            return Err(format!(
-                "\"{name}\" takes one value, {} are given",
-                arguments.len().saturating_sub(1)
-            ));
+            _ if name == "allowed_origins" => {
+                return Err(format!(
+                    "\"{name}\" takes at least one value, none is given"
+                ));
+            }
+            _ => one_value(name, arguments)?,
         };
         if self.given.contains(&name) {
             return Err(format!("\"{name}\" is duplicate"));
         }
         self.given.push(name);
         let hub = &mut self.hub;
+        if set_limit(&mut hub.limits.hub, name, value)? {
+            return Ok(());
+        }
         match name {
             "zone" => hub.zone_size = size(name, value, Zone::MIN_SIZE, Zone::MAX_SIZE)?,
             "auth" => {
                 hub.auth = choice(name, value, &[("none", Auth::None), ("token", Auth::Token)])?
             }
-            "max_channels" => hub.limits.max_channels = number(name, value, 1, 100_000_000)?,
-            "max_subscribers_per_channel" => {
-                hub.limits.max_subscribers_per_channel =
-                    small(number(name, value, 1, 100_000_000)?);
-            }
+            "max_channels" => hub.limits.hub.max_channels = number(name, value, 1, 100_000_000)?,
             "max_subscribers_per_ip" => {
                 hub.max_subscribers_per_ip = small(number(name, value, 0, 100_000_000)?);
             }
@@ -194,17 +211,7 @@ impl Block {
                 let most = MAX_POSITIONS as u64;
                 hub.max_channels_per_subscriber = small(number(name, value, 1, most)?) as usize;
             }
-            "channel_buffer_size" => {
-                hub.limits.channel_buffer_size = small(number(name, value, 1, 1_000_000)?);
-            }
-            "channel_timeout" => {
-                hub.limits.channel_timeout = time(name, value, 365 * 86400, "365d")?;
-            }
             "polling_timeout" => hub.polling_timeout = time(name, value, 86400, "1d")?,
-            "max_message_size" => {
-                let size = size(name, value, 1, 256 << 20)?;
-                hub.limits.max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
-            }
             "max_batch" => hub.max_batch = small(number(name, value, 1, 100_000)?),
             "idempotency_window" => hub.idempotency_window = time(name, value, 86400, "1d")?,
             "max_idempotency_ids" => {
@@ -219,7 +226,7 @@ impl Block {
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
                 let choices = [("refuse", OnFull::Refuse), ("evict", OnFull::Evict)];
-                hub.limits.on_full = choice(name, value, &choices)?;
+                hub.limits.hub.on_full = choice(name, value, &choices)?;
             }
         }
         Ok(())
@@ -235,19 +242,76 @@ impl Block {
         Ok(())
     }
 
+    /// The hub's limits as far as they are known.
+    pub fn limits(&self) -> &Limits {
+        &self.hub.limits.hub
+    }
+
     /// What can only be said of the whole block.
     fn check(&self) -> Result<(), String> {
         let hub = &self.hub;
-        let message = hub.limits.max_message_size as u64;
-        if self.given.contains(&"max_message_size") && message > hub.zone_size / 2 {
-            return Err(format!(
-                "max_message_size {message} does not fit into the zone of hub \"{}\" ({} bytes): \
-                 make it at most half of the zone, or the zone larger",
-                hub.name, hub.zone_size
-            ));
+        let given = self.given.contains(&"max_message_size");
+        let of_hub = given.then_some((self.limits().max_message_size, String::new()));
+        let rules = self.rules.iter().filter(|r| r.has("max_message_size"));
+        let of_rules = rules.map(|rule| {
+            let size = rule.resolve(self.limits()).1.max_message_size;
+            (size, format!(" of channels \"{}\"", rule.pattern))
+        });
+        for (size, whose) in of_hub.into_iter().chain(of_rules) {
+            if size as u64 > hub.zone_size / 2 {
+                return Err(format!(
+                    "max_message_size {size}{whose} does not fit into the zone of hub \"{}\" ({} \
+                     bytes): make it at most half of the zone, or the zone larger",
+                    hub.name, hub.zone_size
+                ));
+            }
         }
         Ok(())
     }
+
+    fn into_hub(self) -> Hub {
+        let mut hub = self.hub;
+        let rules = self.rules.iter();
+        hub.limits.rules = rules.map(|rule| rule.resolve(&hub.limits.hub)).collect();
+        hub
+    }
+}
+
+/// The value of a parameter that takes one.
+pub fn one_value<'a>(name: &str, arguments: &[&'a [u8]]) -> Result<&'a [u8], String> {
+    match arguments {
+        [_, value] => Ok(value),
+        _ => Err(format!(
+            "\"{name}\" takes one value, {} are given",
+            arguments.len().saturating_sub(1)
+        )),
+    }
+}
+
+/// Sets a limit that a rule for some channels may set as well; whether it is one.
+pub fn set_limit(limits: &mut Limits, name: &str, value: &[u8]) -> Result<bool, String> {
+    match name {
+        "max_subscribers_per_channel" => {
+            limits.max_subscribers_per_channel = small(number(name, value, 1, 100_000_000)?);
+        }
+        "channel_buffer_size" => {
+            limits.channel_buffer_size = small(number(name, value, 1, 1_000_000)?);
+        }
+        "channel_timeout" => limits.channel_timeout = time(name, value, 365 * 86400, "365d")?,
+        "message_ttl" => {
+            limits.message_ttl = match value {
+                b"off" | b"0" => 0,
+                _ => time(name, value, 365 * 86400, "365d")
+                    .map_err(|error| format!("{error}, or \"off\""))?,
+            };
+        }
+        "max_message_size" => {
+            let size = size(name, value, 1, 256 << 20)?;
+            limits.max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 impl Hub {

@@ -5,7 +5,7 @@ pub mod channels;
 pub mod history;
 pub mod publish;
 
-use icomet_engine::PublishError;
+use icomet_engine::{ChannelLimits, PublishError};
 use icomet_protocol::api::{Problem, publication, query};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
@@ -189,14 +189,14 @@ fn problem(what: &Problem) -> Answer {
 }
 
 /// What a publisher is told whose message was not taken.
-pub fn refused(hub: &Hub, error: &PublishError) -> Problem {
+pub fn refused(hub: &Hub, channel: &str, error: &PublishError) -> Problem {
     match error {
         PublishError::TooManyChannels => {
             let detail = "the hub has max_channels channels already";
             Problem::new(429, "too_many_channels", detail)
         }
         PublishError::MessageTooLarge => {
-            let max = hub.limits.max_message_size;
+            let max = hub.limits.of(channel.as_bytes()).max_message_size;
             let detail = format!("the content is larger than max_message_size ({max} bytes)");
             Problem::new(413, "content_too_large", detail)
         }
@@ -205,7 +205,7 @@ pub fn refused(hub: &Hub, error: &PublishError) -> Problem {
             Problem::new(507, "zone_full", "the zone of this hub is full")
         }
         PublishError::IdReused => {
-            let detail = "this id was given to other content of this channel before";
+            let detail = "this id was given to another message of this channel before";
             Problem::new(422, "id_reused", detail)
         }
     }

@@ -1,6 +1,6 @@
 //! What administrators do with channels: `sign`, `close`, `clear`, `info`, `check`, `psub`.
 
-use icomet_engine::{WakeSet, Zone};
+use icomet_engine::{ChannelLimits, WakeSet, Zone};
 use icomet_protocol::frame::{self, Sign};
 use icomet_protocol::params::Params;
 use nginx_sys::ngx_int_t;
@@ -43,7 +43,7 @@ pub fn sign<'a>(
     let name = input::channel_name(request, context, params)?;
     let callback = params.callback().map_err(input::bad)?;
     let asked = params.expires().map_err(input::bad)?;
-    let timeout = context.hub.limits.channel_timeout;
+    let timeout = context.hub.limits.of(name.as_bytes()).channel_timeout;
     let expires_ms = match u64::try_from(asked) {
         Ok(seconds) if seconds > 0 => seconds * 1000,
         _ => timeout,

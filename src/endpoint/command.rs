@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use icomet_engine::{Once, SubscribeError};
+use icomet_engine::{Once, Publication, SubscribeError};
 use icomet_protocol::api::answer::{self, Published};
 use icomet_protocol::command::{self, Action, Command, Failure};
 use icomet_protocol::frame::{Socket, socket_text};
@@ -119,15 +119,20 @@ fn publish(
         window: hub.idempotency_window,
         most: hub.max_idempotency_ids,
     });
-    let done = with(|worker| worker.publish(hub, channel, content, once.as_ref()));
+    let publication = Publication {
+        content,
+        once,
+        ..Publication::default()
+    };
+    let done = with(|worker| worker.publish(hub, channel, &publication));
     let done = done.flatten().ok_or_else(no_worker)?;
-    let done = done.map_err(|error| refused(hub, &error))?;
+    let done = done.map_err(|error| refused(hub, channel, &error))?;
     if done.crowded {
         log::ids_crowded(&hub.name, hub.max_idempotency_ids);
     }
     let published = Published {
-        seq: done.published.seq,
-        subscribers: done.published.subscribers,
+        seq: done.seq,
+        subscribers: done.subscribers,
         duplicate: done.repeated,
     };
     let epoch = hub.zone.get().map_or(0, |zone| zone.epoch());

@@ -98,6 +98,7 @@ pub fn subscribe(
         channel: channels.name(),
         seq,
         content,
+        event: "",
     };
     // A request that was on its way when the worker began to end moves like those who wait.
     let moves = || with(|worker| worker.handover.can_move()) == Some(true);
@@ -135,6 +136,7 @@ pub fn subscribe(
             callback: callback.clone(),
             noop,
             wait,
+            tag: 0,
         };
         Some(worker.admit(&ask, address, Held(request)))
     });

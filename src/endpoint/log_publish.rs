@@ -1,6 +1,6 @@
 //! What `icomet_publish` publishes when a request ends.
 
-use icomet_engine::PublishError;
+use icomet_engine::{Publication, PublishError};
 use icomet_protocol::content;
 use icomet_protocol::params::check_channel_name;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
@@ -51,7 +51,13 @@ fn publish(request: &Request, each: &LogPublish) {
     };
     let mut escaped = Vec::with_capacity(raw.len());
     content::escape_raw(raw, &mut escaped);
-    let published = with(|worker| worker.publish(hub, name, &escaped, None));
+    let publication = Publication {
+        content: &escaped,
+        event: each.event.as_bytes(),
+        ttl: each.ttl,
+        ..Publication::default()
+    };
+    let published = with(|worker| worker.publish(hub, name, &publication));
     match published.flatten() {
         Some(Ok(_)) => {}
         Some(Err(PublishError::ZoneFull)) => log::zone_full(&hub.name),

@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use icomet_engine::PublishError;
+use icomet_engine::{ChannelLimits, Publication, PublishError};
 use icomet_protocol::params::Params;
 use icomet_protocol::{content, frame};
 use nginx_sys::ngx_int_t;
@@ -23,13 +23,21 @@ pub fn publish<'a>(
 ) -> Result<Answer, Answer> {
     let name = input::channel_name(request, context, params)?;
     let callback = params.callback().map_err(input::bad)?;
+    let ttl = params.ttl().map_err(input::bad)?;
+    let event = params.event().map_err(input::bad)?;
     let published = with_content(params, encoded, |content| {
         let content = content.map_err(|error| Answer::error(400, &name, &error.to_string()))?;
-        let published = with(|worker| worker.publish(&context.hub, &name, content, None));
+        let publication = Publication {
+            content,
+            event: event.as_bytes(),
+            ttl,
+            ..Publication::default()
+        };
+        let published = with(|worker| worker.publish(&context.hub, &name, &publication));
         let published = published.flatten().ok_or_else(|| no_worker(&name))?;
         published.map_err(|error| refused(context, &name, &error))
     })?;
-    context.seq.set(Some(published.published.seq));
+    context.seq.set(Some(published.seq));
     let body = callback.map_or_else(
         || OK.with(Frame::clone),
         |callback| {
@@ -113,7 +121,7 @@ pub fn refused(context: &Context, name: &str, error: &PublishError) -> Answer {
     match error {
         PublishError::TooManyChannels => Answer::error(429, name, "Too many channels"),
         PublishError::MessageTooLarge => {
-            let max = context.hub.limits.max_message_size;
+            let max = context.hub.limits.of(name.as_bytes()).max_message_size;
             let text = format!("the message is larger than max_message_size ({max} bytes)");
             Answer::error(413, name, &text)
         }

@@ -71,8 +71,7 @@ impl Worker {
         request: Request,
     ) -> Result<u32, PublishError> {
         let attached = self.hubs.get_mut(hub).ok_or(PublishError::ZoneFull)?;
-        let limits = &attached.hub.limits;
-        if content.len() > limits.max_message_size {
+        if content.len() > attached.hub.limits.hub.max_message_size {
             return Err(PublishError::MessageTooLarge);
         }
         let job = attached.zone.broadcast(self.id, content, event::now())?;

@@ -168,6 +168,9 @@ impl Worker {
             self.callbacks.remove(&index);
             self.inputs.remove(&index);
         }
+        if subscriber.has_user() {
+            self.users.remove(&index);
+        }
         self.wheel.remove(&mut self.subscribers, index);
         let parked = match sink {
             Sink::Held(_) | Sink::Of(_) => None,
@@ -272,7 +275,25 @@ impl Worker {
         let epoch = zone.epoch();
         let reading = zone.reading(self.id);
         let room = room(subscriber.transport);
-        let batch = Batch::read(&reading, channel.reference, subscriber.cursor, room);
+        let tag = match subscriber.has_user() {
+            true => self.users.get(&index).copied().unwrap_or_default(),
+            false => 0,
+        };
+        let limits = &attached.hub.limits;
+        let batch = loop {
+            let from = subscriber.cursor;
+            let batch = Batch::read(&reading, limits, channel.reference, from, room);
+            // An SSE stream is told the ids of what it is not shown.
+            let silent = !batch.shows(&reading, tag)
+                && (subscriber.transport != Transport::Sse || batch.holds_nothing());
+            if !silent || batch.is_empty() {
+                break batch;
+            }
+            subscriber.cursor = batch.next;
+            if channel.count == 1 && !channel.sweeping {
+                channel.next = channel.next.max(batch.next);
+            }
+        };
         if batch.is_empty() {
             drop(reading);
             self.set_busy(index, false);
@@ -287,13 +308,13 @@ impl Worker {
         }
         if subscriber.transport == Transport::LongPoll {
             let callback = callback_of(&self.callbacks, index, subscriber);
-            let body = batch.poll(&reading, &channel.name, callback.as_ref(), false);
+            let body = batch.poll(&reading, &channel.name, callback.as_ref(), false, tag);
             drop(reading);
             let answer = poll_answer(epoch, batch.next, callback.is_some(), Frame::new(body));
             let leaving = self.remove_subscriber(index)?;
             return Some((Step::Answer(leaving, Rc::new(answer)), false));
         }
-        let joined = batch.stream(&reading, subscriber.transport, epoch, &channel.name);
+        let joined = batch.stream(&reading, subscriber.transport, epoch, &channel.name, tag);
         if batch.closes() {
             drop(reading);
             let leaving = self.remove_subscriber(index)?;
@@ -339,12 +360,7 @@ impl Worker {
         if subscriber.socket().is_some() {
             return Some(self.ping(index));
         }
-        let message = Message {
-            kind: Kind::Noop,
-            channel: name,
-            seq: subscriber.noop,
-            content: b"",
-        };
+        let message = Message::bare(Kind::Noop, name, subscriber.noop);
         let callback = callback_of(&self.callbacks, index, subscriber);
         let bytes = frames::single(transport, epoch, &message, callback.as_ref());
         if transport == Transport::LongPoll {

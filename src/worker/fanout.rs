@@ -54,6 +54,10 @@ pub struct Job {
     next: u64,
     /// The channel was closed: each subscriber is ended by itself.
     closes: bool,
+    /// All of it has expired: cursors move, and nobody is sent anything.
+    silent: bool,
+    /// The tags of users whom some of it is kept from: they need frames of their own.
+    excluded: Vec<u64>,
     streams: [Option<Joined>; PLACES],
     poll: Option<Rc<Answer>>,
     served: u32,
@@ -180,7 +184,10 @@ impl Worker {
 
     fn turn_of_listeners(&mut self, hub: usize) -> Option<Turn> {
         let attached = &mut self.hubs[hub];
-        let listener = attached.presence.next_listener(&attached.zone, self.id)?;
+        let listener =
+            attached
+                .presence
+                .next_listener(&attached.zone, &attached.hub.limits, self.id)?;
         Some(Turn::Listener(hub, listener))
     }
 
@@ -204,20 +211,27 @@ impl Worker {
         }
         let epoch = attached.zone.epoch();
         let reading = attached.zone.reading(self.id);
-        let batch = Batch::read(&reading, local.reference, local.next, frames::SHARED);
+        let batch = Batch::read(
+            &reading,
+            &attached.hub.limits,
+            local.reference,
+            local.next,
+            frames::SHARED,
+        );
         if batch.is_empty() {
             return Turn::Worked;
         }
-        let wanted = |transport: Transport| local.by_transport[place(transport)] > 0;
+        let silent = !batch.shows(&reading, 0);
+        let wanted = |transport: Transport| !silent && local.by_transport[place(transport)] > 0;
         let mut streams = [const { None }; PLACES];
         for transport in ENDLESS {
             if wanted(transport) {
-                let joined = batch.stream(&reading, transport, epoch, &local.name);
+                let joined = batch.stream(&reading, transport, epoch, &local.name, 0);
                 streams[place(transport)] = Some(joined);
             }
         }
         let poll = wanted(Transport::LongPoll)
-            .then(|| Frame::new(batch.poll(&reading, &local.name, None, false)));
+            .then(|| Frame::new(batch.poll(&reading, &local.name, None, false, 0)));
         let poll = poll.map(|body| Rc::new(poll_answer(epoch, batch.next, false, body)));
         let job = Job {
             channel,
@@ -226,6 +240,8 @@ impl Worker {
             lost: batch.lost,
             next: batch.next,
             closes: batch.closes(),
+            silent,
+            excluded: batch.excluded(&reading),
             streams,
             poll,
             served: 0,
@@ -292,6 +308,17 @@ impl Job {
         let Some(subscriber) = worker.subscribers.get_mut(index) else {
             return Turn::Worked;
         };
+        if !self.excluded.is_empty() {
+            let who = subscriber.owner().unwrap_or(index);
+            let tag = worker.users.get(&who).copied().unwrap_or_default();
+            if self.excluded.contains(&tag) {
+                return Turn::CatchUp(index);
+            }
+        }
+        if self.silent && subscriber.cursor == self.from {
+            subscriber.cursor = self.next;
+            return Turn::Worked;
+        }
         if !subscriber.shares_frames() {
             return Turn::CatchUp(index);
         }

@@ -7,12 +7,13 @@ use core::cell::OnceCell;
 use std::rc::Rc;
 
 use icomet_engine::{
-    ChannelRef, Kind as EngineKind, Lost, MessageRef, Reading, Subscription, Window,
+    ChannelLimits, ChannelRef, Kind as EngineKind, Lost, MessageRef, Reading, Subscription, Window,
 };
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{PollBatch, Transport, chunk, stream_frame};
 use icomet_protocol::message::{Kind, Message};
 
+use crate::ffi::event;
 use crate::ffi::output::Frame;
 
 /// How many messages one frame joins at most; the rest follows in the next.
@@ -29,7 +30,9 @@ pub const OWN: usize = 16 << 10;
 pub struct Batch {
     /// Messages before the first that the client will never see.
     pub lost: Option<Lost>,
-    /// The seq of the first message.
+    /// The cursor that it was read from.
+    from: u64,
+    /// The seq of the first message; before it there may be some that have expired.
     pub first: u64,
     /// The seq after the last message of this batch.
     pub next: u64,
@@ -41,9 +44,16 @@ pub struct Batch {
 
 impl Batch {
     /// Takes what the channel holds from `from` on, until it has `bytes` of content.
-    pub fn read(reading: &Reading<'_>, channel: ChannelRef, from: u64, bytes: usize) -> Batch {
+    pub fn read(
+        reading: &Reading<'_>,
+        limits: &impl ChannelLimits,
+        channel: ChannelRef,
+        from: u64,
+        bytes: usize,
+    ) -> Batch {
         let mut messages = Vec::new();
-        let window = reading.window(channel, from, MESSAGES, &mut messages);
+        let now = event::now();
+        let window = reading.window(channel, from, MESSAGES, limits, now, &mut messages);
         let lost = (window.lost > 0).then_some(Lost {
             count: Some(window.lost),
             first: window.first,
@@ -56,6 +66,7 @@ impl Batch {
         } = window;
         let batch = Batch {
             lost,
+            from,
             first,
             next,
             channel_next: next,
@@ -77,6 +88,7 @@ impl Batch {
         } = *subscription;
         let batch = Batch {
             lost,
+            from: first,
             first,
             next,
             channel_next: next,
@@ -108,9 +120,27 @@ impl Batch {
         self.next = self.first;
     }
 
-    /// Nothing to send.
+    /// Nothing to send, and nothing that has expired to pass over.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty() && self.lost.is_none() && !self.closes()
+        self.next <= self.from && self.lost.is_none() && !self.closes()
+    }
+
+    /// It has no message, also none to be skipped.
+    pub fn holds_nothing(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether there is something that the user of that tag (0: nobody) is shown.
+    pub fn shows(&self, reading: &Reading<'_>, tag: u64) -> bool {
+        let shown = |message: &MessageRef| is_for(&reading.message(*message), tag);
+        self.lost.is_some() || self.closes() || self.messages.iter().any(shown)
+    }
+
+    /// The tags of users whom some of the messages are kept from.
+    pub fn excluded(&self, reading: &Reading<'_>) -> Vec<u64> {
+        let tags = self.messages.iter();
+        let tags = tags.map(|message| reading.message(*message).options.exclude);
+        tags.filter(|tag| *tag != 0).collect()
     }
 
     /// The channel was closed, and this batch ends with the last message.
@@ -119,8 +149,15 @@ impl Batch {
     }
 
     /// The messages, with what precedes and follows them on every transport: `lost` where some are
-    /// gone, `close` where the channel was closed.
-    pub fn each(&self, reading: &Reading<'_>, name: &str, mut take: impl FnMut(&Message<'_>)) {
+    /// gone, `close` where the channel was closed. What has expired, or is not for the user of that tag (0:
+    /// nobody), is skipped.
+    pub fn each(
+        &self,
+        reading: &Reading<'_>,
+        name: &str,
+        tag: u64,
+        mut take: impl FnMut(&Message<'_>),
+    ) {
         if let Some(Lost { count, first }) = self.lost {
             let count = count.map(|n| n.to_string()).unwrap_or_default();
             let content = count.as_bytes();
@@ -129,10 +166,15 @@ impl Batch {
                 channel: name,
                 seq: first,
                 content,
+                event: "",
             });
         }
         for (seq, message) in (self.first..).zip(&self.messages) {
             let message = reading.message(*message);
+            if !is_for(&message, tag) {
+                take(&Message::bare(Kind::Skipped, name, seq));
+                continue;
+            }
             let kind = match message.kind {
                 EngineKind::Broadcast => Kind::Broadcast,
                 _ => Kind::Data,
@@ -142,31 +184,28 @@ impl Batch {
                 channel: name,
                 seq,
                 content: message.content,
+                event: core::str::from_utf8(message.options.event).unwrap_or_default(),
             });
         }
         if self.closes() {
             let seq = self.channel_next;
-            take(&Message {
-                kind: Kind::Close,
-                channel: name,
-                seq,
-                content: b"",
-            });
+            take(&Message::bare(Kind::Close, name, seq));
         }
     }
 
-    /// As the clients of an endless transport are sent it.
+    /// As the clients of an endless transport are sent it, those of that tag or (0) all.
     pub fn stream(
         &self,
         reading: &Reading<'_>,
         transport: Transport,
         epoch: u64,
         name: &str,
+        tag: u64,
     ) -> Joined {
         let mut bytes = Vec::new();
         let mut starts = Vec::with_capacity(self.messages.len());
-        self.each(reading, name, |message| {
-            if matches!(message.kind, Kind::Data | Kind::Broadcast) {
+        self.each(reading, name, tag, |message| {
+            if matches!(message.kind, Kind::Data | Kind::Broadcast | Kind::Skipped) {
                 starts.push(bytes.len() as u32);
             }
             stream_frame(transport, epoch, message, &mut bytes);
@@ -186,16 +225,23 @@ impl Batch {
         name: &str,
         callback: Option<&Callback<'_>>,
         replay: bool,
+        tag: u64,
     ) -> Vec<u8> {
-        let parts =
-            self.messages.len() + usize::from(self.lost.is_some()) + usize::from(self.closes());
-        let lone = parts == 1 && (!replay || self.messages.is_empty());
+        let shown = |message: &&MessageRef| is_for(&reading.message(**message), tag);
+        let shown = self.messages.iter().filter(shown).count();
+        let parts = shown + usize::from(self.lost.is_some()) + usize::from(self.closes());
+        let lone = parts == 1 && (!replay || shown == 0);
         let mut body = Vec::new();
         let mut batch = PollBatch::new(&mut body, callback, !lone);
-        self.each(reading, name, |message| batch.push(message));
+        self.each(reading, name, tag, |message| batch.push(message));
         batch.finish();
         body
     }
+}
+
+/// Whether a message is shown to the user of that tag.
+fn is_for(message: &icomet_engine::Message<'_>, tag: u64) -> bool {
+    message.kind != EngineKind::Expired && (tag == 0 || message.options.exclude != tag)
 }
 
 /// Frames of several messages, joined: as they are, and in chunks, one for each message.

@@ -141,6 +141,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         subscribers: Slab::default(),
         wheel: Wheel::new(event::now()),
         callbacks: FxHashMap::default(),
+        users: FxHashMap::default(),
         inputs: FxHashMap::default(),
         many: FxHashMap::default(),
         counted: address::Counted::default(),

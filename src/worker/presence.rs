@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use icomet_engine::{ChannelRef, Kind, ScanCursor, SubscribeError, WorkerId, Zone};
+use icomet_engine::{ChannelRef, Kind, Rules, ScanCursor, SubscribeError, WorkerId, Zone};
 use icomet_protocol::frame::presence_line;
 use rustc_hash::FxHashMap;
 
@@ -90,7 +90,7 @@ pub fn pump(hub: usize, index: u32) {
 pub fn repeat(now: u64) {
     with(|worker| {
         for attached in &mut worker.hubs {
-            let timeout = attached.hub.limits.channel_timeout;
+            let timeout = attached.hub.limits.hub.channel_timeout;
             let presence = &mut attached.presence;
             for index in 0..presence.listeners.capacity() {
                 let Some(listener) = presence.listeners.get_mut(index) else {
@@ -145,9 +145,9 @@ impl Presence {
     }
 
     /// Reads the logs that got something, and gives a listener that can be sent more.
-    pub fn next_listener(&mut self, zone: &Zone, worker: WorkerId) -> Option<u32> {
+    pub fn next_listener(&mut self, zone: &Zone, limits: &Rules, worker: WorkerId) -> Option<u32> {
         while let Some(log) = self.dirty.pop_front() {
-            self.read(zone, worker, log);
+            self.read(zone, limits, worker, log);
         }
         while let Some(index) = self.ready.pop_front() {
             if self
@@ -161,13 +161,20 @@ impl Presence {
         None
     }
 
-    fn read(&mut self, zone: &Zone, worker: WorkerId, index: usize) {
+    fn read(&mut self, zone: &Zone, limits: &Rules, worker: WorkerId, index: usize) {
         let Some(log) = self.logs.get_mut(index) else {
             return;
         };
         let mut events = Vec::new();
         let reading = zone.reading(worker);
-        let window = reading.window(log.reference, log.next, EVENTS, &mut events);
+        let window = reading.window(
+            log.reference,
+            log.next,
+            EVENTS,
+            limits,
+            event::now(),
+            &mut events,
+        );
         let mut lines = Vec::new();
         for event in &events {
             let event = reading.message(*event);
@@ -233,7 +240,7 @@ impl Worker {
             busy: false,
             queue: VecDeque::new(),
             scan: None,
-            repeat: now + limits.channel_timeout,
+            repeat: now + limits.hub.channel_timeout,
         });
         self.keep_ticking();
         Ok(index)

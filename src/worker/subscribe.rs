@@ -1,8 +1,6 @@
 //! A client subscribes: what it is answered at once, or that it waits here.
 
-use icomet_engine::{
-    Authority, ClientAddress, Limits, Request as EngineRequest, Stay, SubscribeError,
-};
+use icomet_engine::{Authority, ClientAddress, Request as EngineRequest, Stay, SubscribeError};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
@@ -36,6 +34,8 @@ pub struct Ask<'a> {
     pub noop: u64,
     /// The longest time a long poll waits, in seconds, if it said so; 0: not at all.
     pub wait: Option<u64>,
+    /// The tag of its user, from whom messages may be kept; 0: it is nobody's.
+    pub tag: u64,
 }
 
 /// A channel that a client asks for.
@@ -105,7 +105,7 @@ impl Worker {
             return Outcome::Refused(SubscribeError::ZoneFull);
         };
         let hub = std::rc::Rc::clone(&attached.hub);
-        let limits: &Limits = &hub.limits;
+        let limits = &hub.limits;
         let request = EngineRequest {
             name: ask.one.name.as_bytes(),
             seq: ask.one.seq,
@@ -116,6 +116,7 @@ impl Worker {
                 (true, _) => Stay::UnlessReady,
                 (false, _) => Stay::Always,
             },
+            tag: ask.tag,
         };
         let mut messages = Vec::new();
         let mut wake = icomet_engine::WakeSet::default();
@@ -132,20 +133,16 @@ impl Worker {
         };
         let batch = Batch::of_subscription(&reading, &subscription, messages, room(ask.transport));
         let begin = if subscription.told {
-            let message = Message {
-                kind: Kind::NextSeq,
-                channel: ask.one.name,
-                seq: batch.next,
-                content: b"",
-            };
+            let message = Message::bare(Kind::NextSeq, ask.one.name, batch.next);
             frames::single(ask.transport, epoch, &message, ask.callback.as_ref())
         } else if poll && (!batch.is_empty() || ask.wait == Some(0)) {
-            batch.poll(&reading, ask.one.name, ask.callback.as_ref(), true)
+            let (name, callback) = (ask.one.name, ask.callback.as_ref());
+            batch.poll(&reading, name, callback, true, ask.tag)
         } else if batch.is_empty() || poll {
             Vec::new()
         } else {
             batch
-                .stream(&reading, ask.transport, epoch, ask.one.name)
+                .stream(&reading, ask.transport, epoch, ask.one.name, ask.tag)
                 .whole(false)
                 .to_vec()
         };
@@ -203,7 +200,19 @@ impl Worker {
             has_more: ask.callback.is_some(),
             marks: ask.marks.with(Marks::MANY, ask.many.is_some()),
         };
-        self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str))
+        let index = self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str));
+        self.set_user(index, ask.tag);
+        index
+    }
+
+    /// A subscriber is of the user of that tag; 0: of nobody.
+    pub fn set_user(&mut self, index: u32, tag: u64) {
+        if tag != 0
+            && let Some(subscriber) = self.subscribers.get_mut(index)
+        {
+            subscriber.marks = subscriber.marks.with(Marks::USER, true);
+            self.users.insert(index, tag);
+        }
     }
 
     /// Takes a subscriber into the tables; its index.

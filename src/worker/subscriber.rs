@@ -60,6 +60,8 @@ impl Marks {
     /// The client of a WebSocket has the channel that the configuration names, and may have no other
     /// (`icomet_channel`).
     pub const BOUND: Marks = Marks(4);
+    /// It is of a user, whose tag stands in a table of the worker's.
+    pub const USER: Marks = Marks(8);
 
     /// Whether it has that mark.
     pub fn has(self, mark: Marks) -> bool {
@@ -80,6 +82,11 @@ impl Subscriber {
 
     /// Not in a channel's list.
     pub const UNLINKED: (u32, u32) = (NONE, NONE);
+
+    /// Whether it is of a user, whose tag stands in a table of the worker's.
+    pub fn has_user(&self) -> bool {
+        self.marks.has(Marks::USER)
+    }
 
     /// Whether it is a subscription of another subscriber's, and whose.
     pub fn owner(&self) -> Option<u32> {

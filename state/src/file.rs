@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, thread};
 
-use icomet_engine::{Limits, Zone};
+use icomet_engine::{ChannelLimits, Zone};
 
 use crate::format::{HEADER, STATUS_AT, USED, header};
 use crate::load::{LoadError, Loaded, load};
@@ -106,7 +106,7 @@ impl StateFile {
     pub fn load(
         &self,
         zone: &Zone,
-        limits: &Limits,
+        limits: &impl ChannelLimits,
         clocks: Clocks,
     ) -> Result<Option<Loaded>, LoadError> {
         if self.fresh {

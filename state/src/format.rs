@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 /// What a file begins with.
 pub const MAGIC: [u8; 8] = *b"ICOMETST";
 
-/// The format that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+/// The format that is written.
+pub const VERSION: u32 = 2;
+
+/// The oldest format that is read: it has no records behind `End` in [`Record`].
+pub const OLDEST: u32 = 1;
 
 /// Bytes before the first chunk.
 pub const HEADER: usize = 16;
@@ -76,6 +79,36 @@ pub enum Record<'a> {
     },
     /// Nothing follows.
     End(Counts),
+    /// A message with bytes of its own, and with options.
+    Special {
+        /// The channel's number.
+        channel: u32,
+        /// Milliseconds since it was published.
+        age: u64,
+        /// Its bytes, as they stand inside of a JSON string.
+        #[serde(with = "serde_bytes")]
+        content: &'a [u8],
+        /// What its publisher said of it.
+        #[serde(borrow)]
+        options: Options<'a>,
+    },
+    /// The place of a message of which nothing is left, because its own time was over.
+    Expired {
+        /// The channel's number.
+        channel: u32,
+    },
+}
+
+/// What a publisher said of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options<'a> {
+    /// The name of its event; empty when it has none.
+    #[serde(with = "serde_bytes")]
+    pub event: &'a [u8],
+    /// The tag of the user who does not get it, by the key of the zone; 0: everybody gets it.
+    pub exclude: u64,
+    /// Milliseconds until it ends by its own time.
+    pub remaining: Option<u64>,
 }
 
 /// What is true of a whole file.
@@ -114,6 +147,6 @@ pub struct Counts {
     pub broadcasts: u64,
     /// Channels.
     pub channels: u64,
-    /// Messages, references to broadcasts included.
+    /// Messages, references to broadcasts and places of expired ones included.
     pub messages: u64,
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{Read, Seek};
 
 use icomet_engine::{
-    Identity, Limits, Restore, Restored, StoredChannel, StoredContent, StoredMessage, Zone,
+    ChannelLimits, Identity, Restore, Restored, StoredChannel, StoredContent, StoredMessage, Zone,
 };
 
-use crate::format::{Begin, Channel};
+use crate::format::{Begin, Channel, Options};
 use crate::read::{Nothing, ReadError, Sink, Summary, read};
 use crate::save::{Clocks, first_change};
 
@@ -54,10 +54,10 @@ impl From<ReadError> for LoadError {
 
 /// Fills a zone that nobody has used yet. The input is read twice: nothing of it comes into the zone
 /// before all of it was found to be whole.
-pub fn load(
+pub fn load<L: ChannelLimits>(
     mut input: impl Read + Seek,
     zone: &Zone,
-    limits: &Limits,
+    limits: &L,
     clocks: Clocks,
 ) -> Result<Loaded, LoadError> {
     let start = input.stream_position().map_err(ReadError::Io)?;
@@ -79,7 +79,7 @@ pub fn load(
         restore,
         now: clocks.zone,
         age,
-        grace: limits.channel_timeout.max(GRACE),
+        limits,
     };
     // Should this fail, which a file that is ours alone does not, the zone has a part of it, and an
     // epoch of its own that says so.
@@ -93,21 +93,26 @@ pub fn load(
     })
 }
 
-struct Filling<'z> {
-    restore: Restore<'z>,
+struct Filling<'z, L> {
+    restore: Restore<'z, L>,
+    limits: &'z L,
     now: u64,
     /// Milliseconds that nginx was away.
     age: u64,
-    grace: u64,
 }
 
-impl Filling<'_> {
+/// No message is taken for older, in milliseconds: some 30,000 years.
+const LONGEST_AGE: u64 = 1 << 50;
+
+impl<L> Filling<'_, L> {
+    /// What was published so long ago by the file; it may be from before the clock began, and wraps then.
     fn time(&self, age: u64) -> u64 {
-        self.now.saturating_sub(age.saturating_add(self.age))
+        let age = age.saturating_add(self.age).min(LONGEST_AGE);
+        self.now.wrapping_sub(age)
     }
 }
 
-impl Sink for Filling<'_> {
+impl<L: ChannelLimits> Sink for Filling<'_, L> {
     fn begin(&mut self, _: &Begin) {}
 
     fn broadcast(&mut self, age: u64, content: &[u8]) {
@@ -115,7 +120,8 @@ impl Sink for Filling<'_> {
     }
 
     fn channel(&mut self, channel: &Channel<'_>) {
-        let remaining = channel.remaining.saturating_sub(self.age).max(self.grace);
+        let grace = self.limits.of(channel.name).channel_timeout.max(GRACE);
+        let remaining = channel.remaining.saturating_sub(self.age).max(grace);
         self.restore.channel(&StoredChannel {
             name: channel.name,
             next: channel.next,
@@ -125,10 +131,16 @@ impl Sink for Filling<'_> {
         });
     }
 
-    fn message(&mut self, number: u32, age: u64, content: &[u8]) {
+    fn message(&mut self, number: u32, age: u64, content: &[u8], options: &Options<'_>) {
+        let until = |remaining: u64| self.now + remaining.saturating_sub(self.age).min(LONGEST_AGE);
         let message = StoredMessage {
             time: self.time(age),
             content: StoredContent::Own(content),
+            options: icomet_engine::Options {
+                event: options.event,
+                exclude: options.exclude,
+                until: options.remaining.map(until),
+            },
         };
         self.restore.message(number, &message);
     }
@@ -137,6 +149,16 @@ impl Sink for Filling<'_> {
         let message = StoredMessage {
             time: 0,
             content: StoredContent::Broadcast(broadcast),
+            options: icomet_engine::Options::default(),
+        };
+        self.restore.message(number, &message);
+    }
+
+    fn expired(&mut self, number: u32) {
+        let message = StoredMessage {
+            time: 0,
+            content: StoredContent::Expired,
+            options: icomet_engine::Options::default(),
         };
         self.restore.message(number, &message);
     }

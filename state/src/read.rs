@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::{self, Read};
 
 use crate::format::{
-    Begin, CHUNK_HEADER, Channel, Counts, FULL, HEADER, LONGEST_CHUNK, LONGEST_NAME, MAGIC, Record,
-    USED, VERSION,
+    Begin, CHUNK_HEADER, Channel, Counts, FULL, HEADER, LONGEST_CHUNK, LONGEST_NAME, MAGIC, OLDEST,
+    Options, Record, USED, VERSION,
 };
 use crate::write::{go_on_with_crc, start_of_crc};
 
@@ -18,10 +18,13 @@ pub trait Sink {
     fn broadcast(&mut self, age: u64, content: &[u8]);
     /// The next channel.
     fn channel(&mut self, channel: &Channel<'_>);
-    /// The message before those of channel `number` that were told, and its age in milliseconds.
-    fn message(&mut self, number: u32, age: u64, content: &[u8]);
+    /// The message before those of channel `number` that were told, its age in milliseconds, and its
+    /// options.
+    fn message(&mut self, number: u32, age: u64, content: &[u8], options: &Options<'_>);
     /// The same, of broadcast number `broadcast`.
     fn reference(&mut self, number: u32, broadcast: u32);
+    /// The same, of one of which nothing is left.
+    fn expired(&mut self, number: u32);
 }
 
 /// A sink that takes nothing: reading into it only checks.
@@ -32,8 +35,9 @@ impl Sink for Nothing {
     fn begin(&mut self, _: &Begin) {}
     fn broadcast(&mut self, _: u64, _: &[u8]) {}
     fn channel(&mut self, _: &Channel<'_>) {}
-    fn message(&mut self, _: u32, _: u64, _: &[u8]) {}
+    fn message(&mut self, _: u32, _: u64, _: &[u8], _: &Options<'_>) {}
     fn reference(&mut self, _: u32, _: u32) {}
+    fn expired(&mut self, _: u32) {}
 }
 
 /// A file that was read to its end.
@@ -74,7 +78,7 @@ impl fmt::Display for ReadError {
             ReadError::Foreign => f.write_str("it is no state file of icomet"),
             ReadError::OtherVersion(found) => write!(
                 f,
-                "it has format {found}, and this icomet reads format {VERSION}"
+                "it has format {found}, and this icomet reads formats {OLDEST} to {VERSION}"
             ),
             ReadError::Used => f.write_str("it was read already"),
             ReadError::Damaged { at, what } => write!(f, "it is damaged at byte {at}: {what}"),
@@ -100,9 +104,9 @@ impl From<io::Error> for ReadError {
 /// Reads a file from its first byte to its last. It holds one chunk in memory, never more than the
 /// file has, and some bytes for each channel.
 pub fn read(mut input: impl Read, sink: &mut impl Sink) -> Result<Summary, ReadError> {
-    read_header(&mut input)?;
+    let version = read_header(&mut input)?;
     let mut at = HEADER as u64;
-    let mut crc = start_of_crc();
+    let mut crc = start_of_crc(version);
     let mut payload = Vec::new();
     let mut order = Order::default();
     let damaged = |at, what| ReadError::Damaged { at, what };
@@ -148,7 +152,8 @@ pub fn read(mut input: impl Read, sink: &mut impl Sink) -> Result<Summary, ReadE
     })
 }
 
-fn read_header(input: &mut impl Read) -> Result<(), ReadError> {
+/// The file's version.
+fn read_header(input: &mut impl Read) -> Result<u32, ReadError> {
     let mut header = [0; HEADER];
     let got = fill(input, &mut header)?;
     let magic = &header[..got.min(MAGIC.len())];
@@ -157,13 +162,14 @@ fn read_header(input: &mut impl Read) -> Result<(), ReadError> {
     }
     let damaged = |what| Err(ReadError::Damaged { at: 0, what });
     let [.., v0, v1, v2, v3, s0, s1, s2, s3] = header;
-    match u32::from_le_bytes([v0, v1, v2, v3]) {
+    let version = u32::from_le_bytes([v0, v1, v2, v3]);
+    match version {
         _ if got < HEADER => return damaged("it breaks off"),
-        VERSION => {}
+        OLDEST..=VERSION => {}
         other => return Err(ReadError::OtherVersion(other)),
     }
     match [s0, s1, s2, s3] {
-        FULL => Ok(()),
+        FULL => Ok(version),
         USED => Err(ReadError::Used),
         _ => damaged("its status is none"),
     }
@@ -192,8 +198,15 @@ fn tell(sink: &mut impl Sink, record: &Record<'_>) {
             channel,
             age,
             content,
-        } => sink.message(channel, age, content),
+        } => sink.message(channel, age, content, &Options::default()),
         Record::Reference { channel, broadcast } => sink.reference(channel, broadcast),
+        Record::Special {
+            channel,
+            age,
+            content,
+            options,
+        } => sink.message(channel, age, content, &options),
+        Record::Expired { channel } => sink.expired(channel),
         Record::End(_) => {}
     }
 }
@@ -237,7 +250,9 @@ impl Order {
                 self.counts.channels += 1;
                 self.missing.push(channel.messages);
             }
-            Record::Message { channel, .. } => self.message(channel)?,
+            Record::Message { channel, .. }
+            | Record::Special { channel, .. }
+            | Record::Expired { channel } => self.message(channel)?,
             Record::Reference { channel, broadcast } => {
                 if u64::from(broadcast) >= self.counts.broadcasts {
                     return Err("a message is of no broadcast");

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use icomet_engine::{Snapshot, StoredContent, Zone};
 
-use crate::format::{Begin, Channel, Record};
+use crate::format::{Begin, Channel, Options, Record};
 use crate::write::Writer;
 
 /// What time it is.
@@ -65,7 +65,11 @@ pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Sav
         seq_floor: identity.seq_floor,
         written: written(zone, clocks.wall),
     }))?;
-    let age = |time: u64| clocks.zone.saturating_sub(time);
+    // A time may be from before the clock began ([`icomet_engine::Message::time`]).
+    let age = |time: u64| {
+        let age = clocks.zone.wrapping_sub(time);
+        if age > u64::MAX / 2 { 0 } else { age }
+    };
     for body in snapshot.broadcasts() {
         writer.put(&Record::Broadcast {
             age: age(body.time),
@@ -89,7 +93,14 @@ pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Sav
     while from < longest {
         for (number, messages) in buffered.iter().enumerate() {
             for back in from..to.min(*messages) {
-                put_message(&mut writer, &snapshot, number as u32, back, age)?;
+                put_message(
+                    &mut writer,
+                    &snapshot,
+                    number as u32,
+                    back,
+                    clocks.zone,
+                    age,
+                )?;
             }
         }
         (from, to) = (to, to * 2);
@@ -108,17 +119,29 @@ fn put_message<W: Write>(
     snapshot: &Snapshot<'_>,
     channel: u32,
     back: u64,
+    now: u64,
     age: impl Fn(u64) -> u64,
 ) -> io::Result<()> {
     let message = snapshot
         .message(channel, back)
         .ok_or_else(|| io::Error::other("a message of the zone is not there"))?;
     writer.put(&match message.content {
-        StoredContent::Own(content) => Record::Message {
+        StoredContent::Own(content) if message.options == Default::default() => Record::Message {
             channel,
             age: age(message.time),
             content,
         },
+        StoredContent::Own(content) => Record::Special {
+            channel,
+            age: age(message.time),
+            content,
+            options: Options {
+                event: message.options.event,
+                exclude: message.options.exclude,
+                remaining: message.options.until.map(|until| until.saturating_sub(now)),
+            },
+        },
+        StoredContent::Expired => Record::Expired { channel },
         StoredContent::Broadcast(broadcast) => Record::Reference { channel, broadcast },
     })
 }

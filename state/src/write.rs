@@ -5,7 +5,7 @@ use std::mem;
 
 use crc32fast::Hasher;
 
-use crate::format::{CHUNK, Counts, FULL, LONGEST_CHUNK, Record, header};
+use crate::format::{CHUNK, Counts, FULL, LONGEST_CHUNK, MAGIC, Record, VERSION, header};
 
 /// Writes records into chunks; holds one chunk in memory.
 pub struct Writer<W> {
@@ -25,7 +25,7 @@ impl<W: Write> Writer<W> {
         Ok(Writer {
             out,
             payload: Vec::with_capacity(CHUNK * 2),
-            crc: start_of_crc(),
+            crc: start_of_crc(VERSION),
             counts: Counts::default(),
             bytes: header.len() as u64,
         })
@@ -36,7 +36,10 @@ impl<W: Write> Writer<W> {
         match record {
             Record::Broadcast { .. } => self.counts.broadcasts += 1,
             Record::Channel(_) => self.counts.channels += 1,
-            Record::Message { .. } | Record::Reference { .. } => self.counts.messages += 1,
+            Record::Message { .. }
+            | Record::Reference { .. }
+            | Record::Special { .. }
+            | Record::Expired { .. } => self.counts.messages += 1,
             Record::Begin(_) | Record::End(_) => {}
         }
         self.payload = postcard::to_extend(record, mem::take(&mut self.payload))
@@ -74,9 +77,9 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// The checksum before the first chunk: that of the header without its status.
-pub(crate) fn start_of_crc() -> u32 {
-    crc32fast::hash(&header(FULL)[..crate::format::STATUS_AT as usize])
+/// The checksum before the first chunk of a file of that version: that of the header without its status.
+pub(crate) fn start_of_crc(version: u32) -> u32 {
+    crc32fast::hash(&[&MAGIC[..], &version.to_le_bytes()].concat())
 }
 
 /// The checksum after one chunk more.

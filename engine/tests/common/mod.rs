@@ -122,6 +122,7 @@ impl World {
             epoch: None,
             authority: Authority::Open,
             stay,
+            tag: 0,
         };
         let reading = self.zone.reading(worker);
         let mut found: Vec<MessageRef> = Vec::new();
@@ -157,6 +158,7 @@ pub fn limits() -> Limits {
         max_subscribers_per_channel: 1000,
         channel_buffer_size: 4,
         channel_timeout: 30_000,
+        message_ttl: 0,
         max_message_size: 1 << 20,
         on_full: OnFull::Refuse,
     }

@@ -130,6 +130,8 @@ pub struct HistoryMessage<'a> {
     pub age: u64,
     /// The inside of a JSON string.
     pub content: &'a [u8],
+    /// The name of its event; empty when it has none.
+    pub event: &'a str,
 }
 
 /// The answer of `history`.
@@ -165,6 +167,10 @@ pub fn history<'m>(
         number::write_u64(message.age, &mut out);
         out.extend_from_slice(b",\"content\":\"");
         out.extend_from_slice(message.content);
+        if !message.event.is_empty() {
+            out.extend_from_slice(b"\",\"event\":\"");
+            content::write_text(message.event, Place::Json, &mut out);
+        }
         out.extend_from_slice(b"\"}");
     }
     out.extend_from_slice(b"]}\n");

@@ -6,10 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::problem::{Where, of_name};
+use super::problem::of_name;
 use super::query::parameters;
 use super::{MAX_ID, Problem, object};
 use crate::content::escape_str;
+use crate::option::{OptionError, check_event, check_user, has_length, parse_ttl};
 use crate::params::check_channel_name;
 
 /// What a body is taken for.
@@ -17,7 +18,7 @@ use crate::params::check_channel_name;
 pub enum Media {
     /// `application/json`: says all.
     Json,
-    /// `text/plain`: the content; channel and id are parameters of the query.
+    /// `text/plain`: the content; the other members are parameters of the query.
     Text,
     /// `application/octet-stream`: the same, and the content is published as base64.
     Binary,
@@ -62,12 +63,17 @@ pub struct Publication<'a> {
     pub content: Vec<u8>,
     /// Under which it is done once for each channel.
     pub id: Option<Cow<'a, str>>,
+    /// After how many milliseconds it ends.
+    pub ttl: Option<u64>,
+    /// The name of its event.
+    pub event: Option<Cow<'a, str>>,
+    /// The id of the user who does not get it.
+    pub exclude: Option<Cow<'a, str>>,
 }
 
-const MEMBERS: [&str; 4] = ["channel", "channels", "content", "id"];
-
-/// Members of a later version, which are refused by a text of their own.
-const LATER: [&str; 3] = ["ttl", "exclude", "event"];
+const MEMBERS: [&str; 7] = [
+    "channel", "channels", "content", "id", "ttl", "event", "exclude",
+];
 
 /// The body of `publish`. `most`: publishes in one request, one for each channel.
 pub fn publish(body: &[u8], most: usize) -> Result<Publication<'_>, Problem> {
@@ -95,9 +101,10 @@ pub fn batch(body: &[u8], most: usize) -> Result<Vec<Publication<'_>>, Problem> 
         .collect()
 }
 
-/// A body that is the content, with `channel` and `id` in the query.
+/// A body that is the content, with the other members in the query.
 pub fn plain<'a>(media: Media, query: &'a [u8], body: &[u8]) -> Result<Publication<'a>, Problem> {
-    let [channel, id] = parameters(query, &["channel", "id"])?;
+    let names = ["channel", "id", "ttl", "event", "exclude"];
+    let [channel, id, ttl, event, exclude] = parameters(query, &names)?;
     let Some(channel) = channel else {
         let detail = "channel is missing: with this content type it stands in the query";
         return Err(Problem::of_parameter(
@@ -110,6 +117,17 @@ pub fn plain<'a>(media: Media, query: &'a [u8], body: &[u8]) -> Result<Publicati
         .map_err(|error| Problem::of_parameter("channel", "bad_parameter", of_name(error)))?;
     if let Some(id) = &id {
         check_id(id).map_err(|detail| Problem::of_parameter("id", "bad_parameter", detail))?;
+    }
+    let bad = |name: &'static str| {
+        move |error: OptionError| Problem::of_parameter(name, "bad_parameter", error.to_string())
+    };
+    let ttl = ttl.map(|ttl| parse_ttl(&ttl).map_err(bad("ttl")));
+    let ttl = ttl.transpose()?;
+    if let Some(event) = &event {
+        check_event(event.as_bytes()).map_err(bad("event"))?;
+    }
+    if let Some(user) = &exclude {
+        check_user(user).map_err(bad("exclude"))?;
     }
     let mut content = Vec::new();
     if media == Media::Binary {
@@ -129,6 +147,9 @@ pub fn plain<'a>(media: Media, query: &'a [u8], body: &[u8]) -> Result<Publicati
         is_single: true,
         content,
         id,
+        ttl,
+        event,
+        exclude,
     })
 }
 
@@ -138,8 +159,8 @@ fn publication<'a>(
     most: usize,
     left: &mut usize,
 ) -> Result<Publication<'a>, Problem> {
-    let [channel, channels, content, id] =
-        object::members(value, &MEMBERS, pointer).map_err(later)?;
+    let [channel, channels, content, id, ttl, event, exclude] =
+        object::members(value, &MEMBERS, pointer)?;
     let (channels, is_single) = match (channel, channels) {
         (Some(channel), None) => (
             vec![channel_name(channel, &format!("{pointer}/channel"))?],
@@ -190,22 +211,39 @@ fn publication<'a>(
         is_single,
         content: escaped,
         id,
+        ttl: ttl.map(|ttl| seconds(ttl, pointer)).transpose()?,
+        event: checked(event, &format!("{pointer}/event"), |event| {
+            check_event(event.as_bytes()).map(drop)
+        })?,
+        exclude: checked(exclude, &format!("{pointer}/exclude"), check_user)?,
     })
 }
 
-/// A member that this version does not know, but the next one may.
-fn later(problem: Problem) -> Problem {
-    let is_later = problem.code == "unknown_member"
-        && matches!(&problem.place, Some(Where::Pointer(pointer))
-            if LATER.iter().any(|name| pointer.rsplit('/').next() == Some(name)));
-    if !is_later {
-        return problem;
+/// A `ttl`, in milliseconds.
+fn seconds(value: &RawValue, pointer: &str) -> Result<u64, Problem> {
+    let pointer = format!("{pointer}/ttl");
+    if !value
+        .get()
+        .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    {
+        return Err(Problem::at(pointer, "wrong_type", "a number is needed"));
     }
-    Problem {
-        code: "unsupported_member",
-        detail: "this version of icomet does not support this member".into(),
-        ..problem
-    }
+    let ttl = parse_ttl(value.get());
+    ttl.map_err(|error| Problem::at(pointer, "bad_member", error.to_string()))
+}
+
+/// A member that is a string, if it is there.
+fn checked<'a>(
+    value: Option<&'a RawValue>,
+    pointer: &str,
+    check: impl FnOnce(&str) -> Result<(), OptionError>,
+) -> Result<Option<Cow<'a, str>>, Problem> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let text = object::string(value, pointer)?;
+    check(&text).map_err(|error| Problem::at(pointer, "bad_member", error.to_string()))?;
+    Ok(Some(text))
 }
 
 fn channel_names<'a>(
@@ -254,10 +292,9 @@ pub fn disconnect(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
 }
 
 pub(crate) fn check_id(id: &str) -> Result<(), String> {
-    let is_good = (1..=MAX_ID).contains(&id.len());
-    is_good
+    has_length(id, MAX_ID)
         .then_some(())
-        .ok_or_else(|| format!("an id has 1 to {MAX_ID} bytes"))
+        .ok_or_else(|| format!("an id has 1 to {MAX_ID} characters"))
 }
 
 fn missing(pointer: &str, detail: &str) -> Problem {

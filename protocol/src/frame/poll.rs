@@ -43,8 +43,12 @@ impl<'a> PollBatch<'a> {
         }
     }
 
-    /// Adds a message; a broadcast is followed by its `next_seq`.
+    /// Adds a message; a broadcast is followed by its `next_seq`, and of one that is skipped there is
+    /// nothing.
     pub fn push(&mut self, message: &Message<'_>) {
+        if message.kind == Kind::Skipped {
+            return;
+        }
         if !self.array && (self.count > 0 || message.kind == Kind::Broadcast) {
             // Only a second live message moves bytes, and replays, the long ones, know before.
             self.out.insert(self.start, b'[');

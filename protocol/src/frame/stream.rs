@@ -7,11 +7,20 @@ use crate::{number, resume};
 use icomet_websocket::{CloseCode, frame};
 use std::sync::LazyLock;
 
-/// Appends one message in the framing of `transport`; a broadcast is followed by its `next_seq`.
+/// Appends one message in the framing of `transport`; a broadcast is followed by its `next_seq`. Of one
+/// that is skipped SSE has the id, so that it is not asked for again, and the others have nothing.
 ///
 /// `epoch` is the zone's and goes into SSE ids. A long poll gets a whole answer without callback
 /// (see [`PollBatch`] for more).
 pub fn stream_frame(transport: Transport, epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+    if message.kind == Kind::Skipped {
+        // An event without data, which a browser notes the id of and shows nobody.
+        if transport == Transport::Sse {
+            id(epoch, message, out);
+            out.push(b'\n');
+        }
+        return;
+    }
     let write = match transport {
         Transport::Stream => line,
         Transport::Sse => event,
@@ -72,16 +81,20 @@ fn script(_epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b");</script>\n");
 }
 
-fn event(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
-    /// The fields' names and line ends, rounded up.
-    const AROUND: usize = 16;
-    // At once, so that a fresh buffer grows once.
-    out.reserve(AROUND + resume::MAX_ID + message.size_hint());
+fn id(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
     if let Some(seq) = message.kind.last_seq(message.seq) {
         out.extend_from_slice(b"id: ");
         resume::format_id(epoch, seq, out);
         out.push(b'\n');
     }
+}
+
+fn event(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+    /// The fields' names and line ends, rounded up.
+    const AROUND: usize = 16;
+    // At once, so that a fresh buffer grows once.
+    out.reserve(AROUND + resume::MAX_ID + message.size_hint() + message.event.len());
+    id(epoch, message, out);
     event_data(message, out);
 }
 
@@ -93,13 +106,27 @@ pub fn sse_event(id: &[u8], message: &Message<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(id);
         out.push(b'\n');
     }
+    if message.kind == Kind::Skipped {
+        return out.push(b'\n');
+    }
     event_data(message, out);
     if let Some(next_seq) = message.after_broadcast() {
         event_data(&next_seq, out);
     }
 }
 
+/// What of an event follows its id.
 fn event_data(message: &Message<'_>, out: &mut Vec<u8>) {
+    if !message.event.is_empty() {
+        out.extend_from_slice(b"event: ");
+        // It has no line end, but whoever called may not have looked.
+        let line = message
+            .event
+            .bytes()
+            .take_while(|byte| !matches!(byte, b'\r' | b'\n'));
+        out.extend(line);
+        out.push(b'\n');
+    }
     out.extend_from_slice(b"data: ");
     let start = out.len();
     message.write_json(out);

@@ -81,7 +81,7 @@ pub fn disconnect(request: &Request, context: &Context, name: &str) -> Result<An
     });
     let ended = ended.flatten().ok_or_else(no_worker)?;
     let ended = ended
-        .map_err(|error| refused(&context.hub, &error))?
+        .map_err(|error| refused(&context.hub, name, &error))?
         .ok_or_else(no_such_channel)?;
     Ok(Answer::new(200, JSON, answer::disconnected(name, ended)))
 }

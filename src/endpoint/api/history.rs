@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use icomet_engine::{Kind, MessageRef};
+use icomet_engine::{Kind, MessageRef, Page};
 use icomet_protocol::api::answer::{self, HistoryMessage};
 use icomet_protocol::api::{Problem, query};
 
@@ -33,21 +33,22 @@ pub fn body(
     hub: &Rc<Hub>,
     asked: &query::History<'_>,
 ) -> Option<Option<Vec<u8>>> {
-    let hub = worker.hub_index(hub)?;
-    let zone = worker.hubs.get(hub)?.zone;
+    let index = worker.hub_index(hub)?;
+    let zone = worker.hubs.get(index)?.zone;
     let reading = zone.reading(worker.id);
     let mut found: Vec<(u64, MessageRef)> = Vec::new();
     // One more than wanted tells whether there are more.
-    let Some(history) = reading.history(
-        asked.channel.as_bytes(),
-        asked.since,
-        asked.limit + 1,
-        asked.reverse,
-        &mut found,
-    ) else {
+    let page = Page {
+        name: asked.channel.as_bytes(),
+        after: asked.since,
+        max: asked.limit + 1,
+        reverse: asked.reverse,
+    };
+    let now = event::now();
+    let Some(history) = reading.history(&page, &hub.limits, now, &mut found) else {
         return Some(None);
     };
-    let (now, mut bytes, mut taken) = (event::now(), 0, 0);
+    let (mut bytes, mut taken) = (0, 0);
     for (_, message) in found.iter().take(asked.limit) {
         bytes += reading.message(*message).content.len();
         if taken > 0 && bytes > BYTES {
@@ -69,8 +70,9 @@ pub fn body(
         HistoryMessage {
             seq: *seq,
             is_broadcast: message.kind == Kind::Broadcast,
-            age: now.saturating_sub(message.time),
+            age: message.age(now),
             content: message.content,
+            event: core::str::from_utf8(message.options.event).unwrap_or_default(),
         }
     });
     Some(Some(answer::history(&head, messages)))

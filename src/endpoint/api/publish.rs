@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use icomet_engine::Once;
+use icomet_engine::Publication as EnginePublication;
 use icomet_protocol::api::Problem;
 use icomet_protocol::api::answer::{self, Ended, Outcome, Published};
 use icomet_protocol::api::publication::Publication;
@@ -129,6 +130,9 @@ impl<'a> Job<'a> {
             is_single: p.is_single,
             content: p.content,
             id: p.id.map(owned),
+            ttl: p.ttl,
+            event: p.event.map(owned),
+            exclude: p.exclude.map(owned),
         });
         Job {
             publications: publications.collect(),
@@ -184,16 +188,27 @@ fn publish(
         window: hub.idempotency_window,
         most: hub.max_idempotency_ids,
     });
-    let content = &publication.content;
-    let done = with(|worker| worker.publish(hub, channel, content, once.as_ref()));
+    let tag = |user: &str| hub.zone.get().map(|zone| zone.user_tag(user.as_bytes()));
+    let message = EnginePublication {
+        content: &publication.content,
+        event: publication.event.as_deref().unwrap_or_default().as_bytes(),
+        exclude: publication
+            .exclude
+            .as_deref()
+            .and_then(tag)
+            .unwrap_or_default(),
+        ttl: publication.ttl,
+        once,
+    };
+    let done = with(|worker| worker.publish(hub, channel, &message));
     let done = done.flatten().ok_or_else(no_worker)?;
-    let done = done.map_err(|error| refused(hub, &error))?;
+    let done = done.map_err(|error| refused(hub, channel, &error))?;
     if done.crowded {
         log::ids_crowded(&hub.name, hub.max_idempotency_ids);
     }
     Ok(Published {
-        seq: done.published.seq,
-        subscribers: done.published.subscribers,
+        seq: done.seq,
+        subscribers: done.subscribers,
         duplicate: done.repeated,
     })
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use icomet_engine::Reading;
+use icomet_engine::{Reading, Rules};
+
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
 use icomet_protocol::message::{Kind, Message};
@@ -27,6 +28,8 @@ pub struct PoliteEnd {
     pub noop: u64,
     /// JSONP callback of a long poll.
     pub callback: Option<Box<str>>,
+    /// The tag of its user; 0: it is nobody's.
+    pub tag: u64,
 }
 
 /// The last messages of a closed channel, as one of its subscribers is sent them.
@@ -83,21 +86,17 @@ impl Moving {
             epoch,
             noop,
             callback,
+            ..
         } = self.end;
         if transport == Transport::LongPoll {
             let callback = callback
                 .as_deref()
                 .and_then(|name| Callback::new(Cow::Borrowed(name.as_bytes())).ok());
-            let message = Message {
-                kind: Kind::Noop,
-                channel: if self.is_many {
-                    ""
-                } else {
-                    self.leaving.channel()
-                },
-                seq: noop,
-                content: b"",
+            let channel = match self.is_many {
+                true => "",
+                false => self.leaving.channel(),
             };
+            let message = Message::bare(Kind::Noop, channel, noop);
             let body = frames::single(transport, epoch, &message, callback.as_ref());
             let answer = stand.poll_answer(epoch, callback.is_some(), Frame::new(body));
             self.leaving.answer(&answer);
@@ -186,7 +185,8 @@ fn ended(hub: usize, subscriptions: &[Result<Subscription, Option<u64>>]) {
 impl Worker {
     /// What is left of its channel, if that was closed; of several, what is left of those that were.
     fn last_of(&mut self, moving: &Moving) -> Option<Last> {
-        let zone = self.hubs.get(moving.hub)?.zone;
+        let attached = self.hubs.get(moving.hub)?;
+        let (zone, limits) = (attached.zone, &attached.hub.limits);
         let end = &moving.end;
         let reading = zone.reading(self.id);
         let mut room = room(end.transport);
@@ -196,20 +196,21 @@ impl Worker {
                 let Stand::Many(positions) = moving.stand() else {
                     return None;
                 };
-                return last_of_many(&reading, end, all, positions, &mut room);
+                return last_of_many(&reading, limits, end, all, positions, &mut room);
             }
         };
-        let batch = Batch::read(&reading, subscription.reference, subscription.cursor, room);
+        let (reference, cursor) = (subscription.reference, subscription.cursor);
+        let batch = Batch::read(&reading, limits, reference, cursor, room);
         let name = &*subscription.name;
         let frame = match end.transport {
             _ if !batch.closes() => return None,
             Transport::LongPoll => {
                 let callback = end.callback.as_deref();
                 let callback = callback.and_then(|name| Callback::new(name.as_bytes().into()).ok());
-                Frame::new(batch.poll(&reading, name, callback.as_ref(), false))
+                Frame::new(batch.poll(&reading, name, callback.as_ref(), false, end.tag))
             }
             transport => {
-                let joined = batch.stream(&reading, transport, end.epoch, name);
+                let joined = batch.stream(&reading, transport, end.epoch, name, end.tag);
                 joined.whole(false)
             }
         };
@@ -222,6 +223,7 @@ impl Worker {
 
 fn last_of_many(
     reading: &Reading<'_>,
+    limits: &Rules,
     end: &PoliteEnd,
     subscriptions: &[Result<Subscription, Option<u64>>],
     positions: Vec<Option<u64>>,
@@ -247,8 +249,9 @@ fn last_of_many(
             name: &subscription.name,
             reference: subscription.reference,
             cursor: subscription.cursor,
+            tag: end.tag,
         };
-        let found = compose(reading, &mut pending, room, &mut writer);
+        let found = compose(reading, limits, &mut pending, room, &mut writer);
         closes |= found.is_some_and(|found| found.closes);
     }
     let stand = Stand::Many(writer.finish());

@@ -404,6 +404,7 @@ impl Worker {
             transport: subscriber.transport,
             epoch,
             noop: subscriber.noop,
+            tag: self.users.get(&index).copied().unwrap_or_default(),
             callback: self
                 .callbacks
                 .get(&index)

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use icomet_engine::{ChannelRef, Lost, Reading};
+use icomet_engine::{ChannelRef, Lost, Reading, Rules};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{PollBatch, Transport, socket_text, sse_event, stream_frame};
 use icomet_protocol::message::{Kind, Message};
@@ -53,6 +53,9 @@ impl<'a> Writer<'a> {
     /// no frame that closes a WebSocket follows.
     pub fn push(&mut self, place: usize, message: &Message<'_>) {
         let last = message.kind.last_seq(message.seq);
+        if message.kind == Kind::Skipped && !self.tells_ids() {
+            return;
+        }
         if let (Some(seq), Some(position)) = (last, self.positions.get_mut(place)) {
             *position = Some(seq);
         }
@@ -81,6 +84,11 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Whether the client is told where it stands in each frame, also of what it is not shown.
+    fn tells_ids(&self) -> bool {
+        matches!(self.out, Out::Frames(Transport::Sse, _))
+    }
+
     /// Ends it; where the client stands then.
     pub fn finish(self) -> Vec<Option<u64>> {
         if let Out::Poll(batch) = self.out {
@@ -98,14 +106,18 @@ pub struct Pending<'a> {
     pub name: &'a Rc<str>,
     /// The channel.
     pub reference: ChannelRef,
-    /// The next seq that the subscriber is sent; moved on by what was written.
+    /// The next seq that the subscriber is sent; moved on by what was written or passed over.
     pub cursor: u64,
+    /// The tag of the subscriber's user; 0: it is nobody's.
+    pub tag: u64,
 }
 
 /// What [`compose`] found of one channel.
 pub struct Found {
     /// The channel has more than was written.
     pub more: bool,
+    /// Something was written.
+    pub wrote: bool,
     /// It was closed, and that was written.
     pub closes: bool,
     /// What the client was told it has lost.
@@ -113,9 +125,10 @@ pub struct Found {
 }
 
 /// Writes what a channel has for a subscriber, as far as there is `room`, which it takes from; `None`:
-/// nothing.
+/// nothing, once what is not for it was passed over.
 pub fn compose(
     reading: &Reading<'_>,
+    limits: &Rules,
     pending: &mut Pending<'_>,
     room: &mut usize,
     writer: &mut Writer<'_>,
@@ -124,21 +137,30 @@ pub fn compose(
     if *room == 0 {
         return Some(Found {
             more: true,
+            wrote: false,
             closes: false,
             lost: None,
         });
     }
-    let batch = Batch::read(reading, pending.reference, pending.cursor, *room);
-    if batch.is_empty() {
-        return None;
-    }
-    batch.each(reading, pending.name, |message| {
+    let batch = loop {
+        let batch = Batch::read(reading, limits, pending.reference, pending.cursor, *room);
+        if batch.is_empty() {
+            return None;
+        }
+        let tells_ids = writer.tells_ids() && !batch.holds_nothing();
+        if tells_ids || batch.shows(reading, pending.tag) {
+            break batch;
+        }
+        pending.cursor = batch.next;
+    };
+    batch.each(reading, pending.name, pending.tag, |message| {
         *room = room.saturating_sub(message.content.len().max(1));
         writer.push(pending.place, message);
     });
     pending.cursor = batch.next;
     Some(Found {
         more: batch.next < batch.channel_next,
+        wrote: true,
         closes: batch.closes(),
         lost: batch.lost,
     })
@@ -172,6 +194,11 @@ impl Worker {
         let subscriber = self.subscribers.get(owner)?;
         let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;
         let (zone, transport) = (attached.zone, subscriber.transport);
+        let tag = match subscriber.has_user() {
+            true => self.users.get(&owner).copied().unwrap_or_default(),
+            false => 0,
+        };
+        let limits = &attached.hub.limits;
         let (sink, chunked) = (subscriber.sink, subscriber.chunked);
         let callback = callback_of(&self.callbacks, owner, subscriber);
         let jsonp = callback.is_some();
@@ -195,18 +222,19 @@ impl Worker {
                 name: &channel.name,
                 reference: channel.reference,
                 cursor: subscription.cursor,
+                tag,
             };
-            let Some(found) = compose(&reading, &mut pending, &mut room, &mut writer) else {
+            let found = compose(&reading, limits, &mut pending, &mut room, &mut writer);
+            subscription.cursor = pending.cursor;
+            if channel.count == 1 && !channel.sweeping {
+                channel.next = channel.next.max(subscription.cursor);
+            }
+            let Some(found) = found else {
                 continue;
             };
-            let next = pending.cursor;
-            wrote |= next != subscription.cursor || found.closes || found.lost.is_some();
-            subscription.cursor = next;
+            wrote |= found.wrote;
             zone.tell_lost(found.lost);
             more |= found.more;
-            if channel.count == 1 && !channel.sweeping {
-                channel.next = channel.next.max(next);
-            }
             if found.closes {
                 closed.push(entry);
             }
@@ -242,9 +270,7 @@ impl Worker {
 /// What is said of a channel that a client is not let into.
 pub fn refusal<'a>(name: &'a str, status: u16, content: &'static [u8]) -> Message<'a> {
     Message {
-        kind: Kind::Status(status),
-        channel: name,
-        seq: 0,
         content,
+        ..Message::bare(Kind::Status(status), name, 0)
     }
 }

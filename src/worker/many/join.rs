@@ -56,11 +56,13 @@ impl Worker {
         let mut writer = Writer::new(transport, epoch, Vec::new(), None, &mut frames);
         let (mut room, mut wake) = (room(transport), WakeSet::default());
         let stay = Stay::Always;
+        let tag = self.users.get(&owner).copied().unwrap_or_default();
         let entered = self.enter_channel(
             hub_index,
             &hub,
             wanted,
             stay,
+            tag,
             0,
             &mut room,
             &mut writer,

@@ -64,6 +64,7 @@ impl Worker {
                 &hub,
                 wanted,
                 stay,
+                ask.tag,
                 place,
                 &mut room,
                 &mut writer,
@@ -133,6 +134,7 @@ impl Worker {
         hub: &Hub,
         wanted: &Wanted<'_>,
         stay: Stay,
+        tag: u64,
         place: usize,
         room: &mut usize,
         writer: &mut Writer<'_>,
@@ -146,6 +148,7 @@ impl Worker {
             epoch: wanted.epoch,
             authority: authority(hub.auth, wanted.token),
             stay,
+            tag,
         };
         let mut messages = Vec::new();
         let reading = zone.reading(self.id);
@@ -162,9 +165,9 @@ impl Worker {
                 &Message::bare(Kind::NextSeq, wanted.name, batch.next),
             );
         } else {
-            batch.each(&reading, wanted.name, |message| {
+            batch.each(&reading, wanted.name, tag, |message| {
                 *room = room.saturating_sub(message.content.len().max(1));
-                wrote = true;
+                wrote |= message.kind != Kind::Skipped;
                 writer.push(place, message);
             });
         }

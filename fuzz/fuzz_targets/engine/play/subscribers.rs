@@ -35,6 +35,7 @@ impl Play {
             epoch,
             authority,
             stay,
+            tag: 0,
         };
         let until = self.until();
         let existed = self.model.names.contains_key(&name);
@@ -181,7 +182,7 @@ impl Play {
         };
         let reading = zone.reading(self.workers[held.worker]);
         let mut found = Vec::new();
-        let window = reading.window(held.place, from, max, &mut found);
+        let window = reading.window(held.place, from, max, &self.limits, self.now, &mut found);
         assert_eq!(window.next, channel.next());
         assert_eq!(window.closed, channel.closed);
         let first = channel.first.max(from);

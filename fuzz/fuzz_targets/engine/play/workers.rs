@@ -125,7 +125,9 @@ impl Play {
         let mut lost = 0;
         for (log, from) in &listener.logs {
             let mut found = Vec::new();
-            lost += reading.window(*log, *from, usize::MAX, &mut found).lost;
+            lost += reading
+                .window(*log, *from, usize::MAX, &self.limits, self.now, &mut found)
+                .lost;
             for event in found {
                 let event = reading.message(event);
                 let [name] = *event.content else {

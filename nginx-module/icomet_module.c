@@ -46,6 +46,7 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
     icomet_hub_parameter("max_channels"),
     icomet_hub_parameter("max_subscribers_per_channel"),
     icomet_hub_parameter("max_subscribers_per_ip"),
+    icomet_hub_parameter("max_channels_per_subscriber"),
     icomet_hub_parameter("channel_buffer_size"),
     icomet_hub_parameter("channel_timeout"),
     icomet_hub_parameter("message_ttl"),

@@ -31,6 +31,9 @@ const RATE: usize = 500;
 /// Events that the hook may keep whose queue is made too small for the outage.
 const TIGHT: usize = 100;
 
+/// Events that the back end does not take at the end.
+const LAST: usize = 20;
+
 /// Most bytes that an event in a queue may cost, with its channel's name.
 const EVENT: u64 = 256;
 
@@ -150,6 +153,16 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
         Ok((gaps != dropped).then(|| format!("{gaps} of {dropped}")))
     })
     .await?;
+    until("all has arrived", || async {
+        let now = hooks(addresses[1]).await?;
+        Ok((now["queued"] != 0).then(|| now.to_string()))
+    })
+    .await?;
+    // What cannot leave at the end keeps no worker for long, and is told.
+    tight.be(Mood::Hanging);
+    for _ in 0..LAST {
+        Admin::new(addresses[1]).must_push(CHANNEL, "late").await?;
+    }
     log_is_right(nginx, dropped).await?;
     Ok(format!(
         "{seconds:.1} s away under {:.0} publishes/s and hub: all answered, 99 % in {:.2} ms ({:.2} before), {:.2} at most; \
@@ -248,13 +261,19 @@ async fn log_is_right(mut nginx: Nginx, dropped: u64) -> Result<()> {
     nginx.send("quit").await?;
     nginx.exited().await?;
     let log = nginx.log_from(0)?;
-    let counts = log.lines().filter_map(|line| {
-        let (_, rest) = line.split_once("/tight does not take events fast enough")?;
-        let (_, rest) = rest.split_once("full: ")?;
-        rest.split(' ').next()?.parse::<u64>().ok()
-    });
-    let logged: u64 = counts.sum();
+    // The numbers in the lines about the tight hook, behind that text.
+    let sum = |text: &str| {
+        let counts = log.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("/tight ")?;
+            let (_, rest) = rest.split_once(text)?;
+            rest.split(' ').next()?.parse::<u64>().ok()
+        });
+        counts.sum::<u64>()
+    };
+    let logged = sum("its queue is full: ");
     ensure!(logged == dropped, "{dropped} left out, {logged} logged");
+    let lost = sum("did not take ");
+    ensure!(lost == LAST as u64, "{LAST} left behind, {lost} logged");
     for name in ["roomy", "tight"] {
         for text in ["cannot be told: ", "takes events again, after "] {
             let text = format!("/{name} {text}");

@@ -27,6 +27,7 @@ pub mod record;
 pub mod shutdown;
 pub mod subscribe;
 pub mod subscriber;
+pub mod users;
 pub mod websocket;
 pub mod wheel;
 
@@ -38,7 +39,7 @@ use icomet_engine::{Registry, WakeSet, WorkerId};
 
 use crate::config::hub::Hub;
 use crate::endpoint::api::publish::Waiting;
-use crate::ffi::event::{self, Event};
+use crate::ffi::event::Event;
 use attached::AttachedHub;
 use doorbell::Doorbells;
 use handover::Handover;
@@ -67,6 +68,8 @@ pub struct Worker {
     pub callbacks: FxHashMap<u32, Box<str>>,
     /// What clients of WebSockets have sent of something incomplete.
     pub inputs: FxHashMap<u32, Box<websocket::Input>>,
+    /// Who of them is whose.
+    pub users: users::Users,
     /// Those who are counted for their addresses.
     pub counted: address::Counted,
     /// What is kept of the requests of those who are parked.
@@ -149,8 +152,8 @@ impl Worker {
             self.hubs[index].hub = Rc::clone(hub);
             return Some(index);
         }
-        zone.attach(self.id, &hub.limits, event::now());
-        self.hubs.push(AttachedHub::new(Rc::clone(hub), zone));
+        self.hubs
+            .push(AttachedHub::attach(Rc::clone(hub), zone, self.id));
         Some(self.hubs.len() - 1)
     }
 

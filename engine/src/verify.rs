@@ -20,6 +20,8 @@ pub struct VerifyReport {
     pub subscribers: u64,
     /// Client addresses, once for each worker that has subscribers of them.
     pub addresses: u64,
+    /// Users of channels, once for each channel and worker.
+    pub members: u64,
     /// Ids of publishes that are remembered.
     pub ids: u64,
     /// Blocks that are used.
@@ -92,6 +94,7 @@ impl Guard<'_> {
             if channel.first.get() > channel.next.get() || channel.first.get() == 0 {
                 fault("first is beyond next");
             }
+            report.members += self.verify_members(channel, &mut fault);
             for seq in channel.first.get()..channel.next.get() {
                 if self
                     .message(channel, seq)

@@ -22,6 +22,8 @@ fn passage() -> Passage<'static> {
             deadline: 77,
             idle: Some(20),
             callback: None,
+            user: Some("ann"),
+            orders: 7,
             rest: Some(1234),
             worker: (3, 9),
         },

@@ -35,6 +35,9 @@ pub struct LocationConf {
     named: RefCell<(String, String)>,
     channel: Cell<Option<ChannelSource>>,
     park: Cell<Option<bool>>,
+    user: Cell<Option<NonNull<ngx_http_complex_value_t>>>,
+    sub_presence: Cell<Option<bool>>,
+    sub_history: Cell<Option<bool>>,
     publishes: RefCell<Vec<Rc<LogPublish>>>,
 }
 
@@ -96,6 +99,21 @@ impl LocationConf {
         self.park.get().unwrap_or(true)
     }
 
+    /// Where a subscriber's user comes from, if not from the subscriber itself (`icomet_user`).
+    pub fn user(&self) -> Option<NonNull<ngx_http_complex_value_t>> {
+        self.user.get()
+    }
+
+    /// Whether a path can name that endpoint here: what tells of other subscribers, or of what was
+    /// published before, is opened by a directive of its own.
+    pub fn opens(&self, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Presence => self.sub_presence.get() == Some(true),
+            Endpoint::History => self.sub_history.get() == Some(true),
+            endpoint => endpoint.is_open(),
+        }
+    }
+
     /// Where the channel's name comes from.
     pub fn channel(&self) -> ChannelSource {
         self.channel
@@ -119,7 +137,7 @@ pub unsafe extern "C" fn icomet_create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_v
     })
 }
 
-/// A location inherits `icomet_channel`, `icomet_park` and, unless it has its own, `icomet_publish`. An `if` or `limit_except` block in a location is served as
+/// A location inherits `icomet_channel`, `icomet_park`, `icomet_user`, `icomet_sub_presence`, `icomet_sub_history` and, unless it has its own, `icomet_publish`. An `if` or `limit_except` block in a location is served as
 /// the location is; other locations inherit no content handler.
 ///
 /// # Safety
@@ -150,6 +168,15 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         }
         if child.park.get().is_none() {
             child.park.set(parent.park.get());
+        }
+        if child.user.get().is_none() {
+            child.user.set(parent.user.get());
+        }
+        if child.sub_presence.get().is_none() {
+            child.sub_presence.set(parent.sub_presence.get());
+        }
+        if child.sub_history.get().is_none() {
+            child.sub_history.set(parent.sub_history.get());
         }
         if child.publishes.borrow().is_empty() {
             child.publishes.replace(parent.publishes.borrow().clone());
@@ -317,27 +344,107 @@ pub unsafe extern "C" fn icomet_set_park(
     _command: *mut ngx_command_t,
     conf: *mut c_void,
 ) -> *mut c_char {
-    guarded("icomet_park", CONF_ERROR, || {
+    // SAFETY: passed on as it came.
+    guarded("icomet_park", CONF_ERROR, || unsafe {
+        set_flag(cf, conf, "icomet_park", |location| &location.park)
+    })
+}
+
+/// Setter of `icomet_sub_presence`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_sub_presence(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: passed on as it came.
+    guarded("icomet_sub_presence", CONF_ERROR, || unsafe {
+        set_flag(cf, conf, "icomet_sub_presence", |location| {
+            &location.sub_presence
+        })
+    })
+}
+
+/// Setter of `icomet_sub_history`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_sub_history(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: passed on as it came.
+    guarded("icomet_sub_history", CONF_ERROR, || unsafe {
+        set_flag(cf, conf, "icomet_sub_history", |location| {
+            &location.sub_history
+        })
+    })
+}
+
+/// # Safety
+///
+/// `cf` and `conf` are what nginx passed to the setter of `directive`.
+unsafe fn set_flag(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    directive: &str,
+    flag: fn(&LocationConf) -> &Cell<Option<bool>>,
+) -> *mut c_char {
+    // SAFETY: see the function.
+    let pair = unsafe { (Conf::from_raw(cf), conf.cast::<LocationConf>().as_ref()) };
+    let (Some(cf), Some(location)) = pair else {
+        return CONF_ERROR;
+    };
+    let flag = flag(location);
+    if flag.get().is_some() {
+        return cf.error(&format!("\"{directive}\" is duplicate"));
+    }
+    let text = cf.arguments().get(1).copied().unwrap_or_default();
+    flag.set(Some(match text {
+        b"on" => true,
+        b"off" => false,
+        _ => {
+            return cf.error(&format!(
+                "invalid value \"{}\" in \"{directive}\": use \"on\" or \"off\"",
+                String::from_utf8_lossy(text)
+            ));
+        }
+    }));
+    CONF_OK
+}
+
+/// Setter of `icomet_user`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_user(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    guarded("icomet_user", CONF_ERROR, || {
         // SAFETY: see the function.
         let pair = unsafe { (Conf::from_raw(cf), conf.cast::<LocationConf>().as_ref()) };
         let (Some(cf), Some(location)) = pair else {
             return CONF_ERROR;
         };
-        if location.park.get().is_some() {
-            return cf.error("\"icomet_park\" is duplicate");
+        if location.user.get().is_some() {
+            return cf.error("\"icomet_user\" is duplicate");
         }
         let text = cf.arguments().get(1).copied().unwrap_or_default();
-        let park = match text {
-            b"on" => true,
-            b"off" => false,
-            _ => {
-                return cf.error(&format!(
-                    "invalid value \"{}\" in \"icomet_park\": use \"on\" or \"off\"",
-                    String::from_utf8_lossy(text)
-                ));
-            }
-        };
-        location.park.set(Some(park));
+        match cf.complex_value(text) {
+            Ok(value) => location.user.set(Some(value)),
+            Err(()) => return CONF_ERROR,
+        }
         CONF_OK
     })
 }

@@ -9,7 +9,7 @@ use icomet_protocol::resume;
 use icomet_websocket::handshake::Acceptance;
 use nginx_sys::ngx_int_t;
 
-use super::{Endpoint, input, is_one_of, method_not_allowed, upgrade};
+use super::{Endpoint, input, is_one_of, look, method_not_allowed, upgrade};
 use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
@@ -39,6 +39,11 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
     }
     if request.method() == Method::Options {
         return preflight(request, context);
+    }
+    if matches!(endpoint, Endpoint::Presence | Endpoint::History) {
+        return look::answer(&request, context, endpoint)
+            .uncached()
+            .send(request, context);
     }
     let answered = match endpoint.transport() {
         Some(transport) => subscribe(request, context, transport, None),
@@ -101,6 +106,11 @@ pub fn subscribe(
     let wait = params.wait().map_err(input::bad)?.map(u64::from);
     let callback = params.callback().map_err(input::bad)?.filter(|_| poll);
     let token = params.token().unwrap_or_default();
+    let user = if echoes {
+        None
+    } else {
+        input::user(&request, context, &params)?
+    };
     let resumed = match transport {
         Transport::Sse => request.header("last-event-id").and_then(resume::parse_id),
         Transport::LongPoll => request
@@ -141,6 +151,7 @@ pub fn subscribe(
             name: &name,
             seq,
             epoch,
+            user: user.as_deref(),
             token: &token,
             transport,
             callback: callback.clone(),

@@ -34,6 +34,8 @@ pub enum Step {
     Answer(Leaving, Rc<Answer>),
     /// Send it a last frame; it is out of the tables.
     Finish(Leaving, Frame),
+    /// The same behind what it has not taken of an earlier one, from that byte on.
+    FinishBehind(Leaving, (Frame, usize), Frame),
 }
 
 /// nginx has freed the subscriber's request; the next seq that it had not been sent.
@@ -79,6 +81,9 @@ impl Step {
             }
             Step::Answer(leaving, answer) => leaving.answer(&answer),
             Step::Finish(leaving, frame) => leaving.finish(frame),
+            Step::FinishBehind(leaving, (frame, from), last) => {
+                leaving.finish_behind(frame.get(from..).unwrap_or_default(), &last);
+            }
         }
     }
 }
@@ -118,9 +123,10 @@ impl Worker {
     pub fn remove_subscriber(&mut self, index: u32) -> Option<Leaving> {
         let told = self.told_of_end(index);
         let (leaving, hub, reference) = self.take_out(index)?;
-        self.leave_channel(hub, reference);
+        let user = leaving.user.as_deref();
+        self.leave_channel(hub, reference, user);
         if let Some((name, transport)) = told {
-            self.tell_subscriber(hub, icomet_hooks::Kind::Unsubscribe, &name, transport);
+            self.tell_subscriber(hub, icomet_hooks::Kind::Unsubscribe, &name, transport, user);
         }
         Some(leaving)
     }
@@ -135,11 +141,17 @@ impl Worker {
     }
 
     /// A subscriber that left the tables is no longer counted in the zone.
-    pub fn leave_channel(&mut self, hub: usize, reference: ChannelRef) {
+    pub fn leave_channel(&mut self, hub: usize, reference: ChannelRef, user: Option<&str>) {
         if let Some(attached) = self.hubs.get(hub) {
             let limits = &attached.hub.limits;
             let zone = attached.zone;
-            zone.unsubscribe(self.id, reference, 1, limits, event::now());
+            let now = event::now();
+            match user {
+                None => zone.unsubscribe(self.id, reference, 1, limits, now),
+                Some(user) => {
+                    zone.unsubscribe_user(self.id, reference, user.as_bytes(), limits, now);
+                }
+            }
         }
     }
 
@@ -149,6 +161,7 @@ impl Worker {
         let subscriber = self.subscribers.get(index)?;
         let (hub, channel) = (usize::from(subscriber.hub), subscriber.channel);
         let (sink, seq) = (subscriber.sink, Some(subscriber.cursor));
+        let has_user = subscriber.has_user;
         if subscriber.has_more {
             self.callbacks.remove(&index);
             self.inputs.remove(&index);
@@ -183,8 +196,19 @@ impl Worker {
             }
         }
         self.leave(hub, index);
+        let user = if has_user {
+            self.user_left(hub, index)
+        } else {
+            None
+        };
         self.subscribers.remove(index)?;
-        Some((Leaving { sink, seq, parked }, hub, reference))
+        let leaving = Leaving {
+            sink,
+            seq,
+            user,
+            parked,
+        };
+        Some((leaving, hub, reference))
     }
 
     /// Whether an earlier piece is still under way to a subscriber.
@@ -224,6 +248,11 @@ impl Worker {
             // One that is to move catches up there.
             let moves = self.handover.is_to_move(subscriber);
             return (!moves).then(|| (self.end_politely(index), false));
+        }
+        if subscriber.has_user
+            && let Some(step) = self.end_if_ordered(index)
+        {
+            return Some((step, false));
         }
         let subscriber = self.subscribers.get_mut(index)?;
         let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;

@@ -28,6 +28,8 @@ pub struct Ask<'a> {
     pub seq: u64,
     /// The zone's epoch that the client knows its seq from.
     pub epoch: Option<u64>,
+    /// Who it is, if that is known.
+    pub user: Option<&'a str>,
     /// What it sent as its token.
     pub token: &'a [u8],
     /// How it is answered.
@@ -76,6 +78,7 @@ impl Worker {
                 (true, _) => Stay::UnlessReady,
                 (false, _) => Stay::Always,
             },
+            user: ask.user.map(str::as_bytes),
         };
         let mut messages = Vec::new();
         let mut wake = icomet_engine::WakeSet::default();
@@ -125,11 +128,15 @@ impl Worker {
                 head.extend_from_slice(&begin);
                 let channel = attached.local(reference, ask.name, batch.channel_next);
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
+                if let Some(user) = ask.user {
+                    self.user_came(index, ask.hub, user);
+                }
                 self.tell_subscriber(
                     ask.hub,
                     icomet_hooks::Kind::Subscribe,
                     ask.name,
                     ask.transport,
+                    ask.user,
                 );
                 Outcome::Held(index, batch.next, Frame::new(head))
             }
@@ -164,6 +171,7 @@ impl Worker {
             busy: !poll,
             parking: false,
             has_more: ask.callback.is_some(),
+            has_user: false,
         };
         self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str))
     }

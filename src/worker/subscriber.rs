@@ -41,6 +41,8 @@ pub struct Subscriber {
     /// More of it stands in a table of the worker's: a long poll's JSONP callback, or what a WebSocket's
     /// client has sent of something incomplete.
     pub has_more: bool,
+    /// It is a user's, which stands in a table of the worker's. Changed there alone.
+    pub has_user: bool,
 }
 
 impl Subscriber {

@@ -6,11 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::problem::{Where, of_name};
+use super::problem::{Where, of_name, of_user};
 use super::query::parameters;
 use super::{MAX_ID, Problem, object};
 use crate::content::escape_str;
-use crate::params::check_channel_name;
+use crate::params::{check_channel_name, check_user};
 
 /// What a body is taken for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -244,12 +244,29 @@ pub(super) fn channel_name<'a>(
     Ok(name)
 }
 
-/// The body of `disconnect`: `{"channel":NAME}`.
-pub fn disconnect(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
-    let [channel] = object::members(object::parse(body)?, &["channel"], "")?;
-    match channel {
-        Some(channel) => channel_name(channel, "/channel"),
-        None => Err(missing("/channel", "channel is needed")),
+/// Whom `disconnect` ends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Disconnect<'a> {
+    /// All subscribers of a channel.
+    Channel(Cow<'a, str>),
+    /// A user's, on one channel or on all.
+    User(Cow<'a, str>, Option<Cow<'a, str>>),
+}
+
+/// The body of `disconnect`: `{"channel":NAME}`, `{"user":ID}` or both.
+pub fn disconnect(body: &[u8]) -> Result<Disconnect<'_>, Problem> {
+    let [channel, user] = object::members(object::parse(body)?, &["channel", "user"], "")?;
+    let channel = channel.map(|channel| channel_name(channel, "/channel"));
+    let channel = channel.transpose()?;
+    match (user, channel) {
+        (Some(user), channel) => {
+            let user = object::string(user, "/user")?;
+            check_user(user.as_bytes())
+                .map_err(|error| Problem::at("/user", "bad_member", of_user(error)))?;
+            Ok(Disconnect::User(user, channel))
+        }
+        (None, Some(channel)) => Ok(Disconnect::Channel(channel)),
+        (None, None) => Err(missing("/channel", "channel, user or both are needed")),
     }
 }
 

@@ -18,6 +18,11 @@ const BYTES: usize = 256 << 10;
 pub fn history(request: &Request, context: &Context) -> Result<Answer, Problem> {
     let asked = query::history(request.query())?;
     context.set_channel(request, &asked.channel);
+    history_of(context, &asked)
+}
+
+/// The same, once it is known what is asked for.
+pub fn history_of(context: &Context, asked: &query::History<'_>) -> Result<Answer, Problem> {
     let told = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
         let zone = worker.hubs[hub].zone;

@@ -67,6 +67,7 @@ impl Moving {
             noop,
             callback,
         } = self.end;
+        let user = self.leaving.user.clone();
         if transport == Transport::LongPoll {
             let callback = callback
                 .as_deref()
@@ -85,19 +86,20 @@ impl Moving {
             let rest = frame.get(from..).unwrap_or_default();
             self.leaving.finish_behind(rest, &farewell(transport));
         }
-        ended(self.hub, self.reference);
+        ended(self.hub, self.reference, user.as_deref());
     }
 
     fn tell_end(&self) {
         let (name, transport) = (self.leaving.channel(), self.end.transport);
-        with(|worker| {
-            worker.tell_subscriber(self.hub, icomet_hooks::Kind::Unsubscribe, name, transport);
-        });
+        let user = self.leaving.user.as_deref();
+        let kind = icomet_hooks::Kind::Unsubscribe;
+        with(|worker| worker.tell_subscriber(self.hub, kind, name, transport, user));
     }
 
     /// Its channel was closed while it was under way.
     fn end_with(mut self, last: &Last) {
         self.leaving.seq = Some(last.next);
+        let user = self.leaving.user.clone();
         if self.end.transport == Transport::LongPoll {
             let body = Frame::clone(&last.frame);
             let answer = poll_answer(self.end.epoch, last.next, self.end.callback.is_some(), body);
@@ -107,7 +109,7 @@ impl Moving {
             let rest = frame.get(from..).unwrap_or_default();
             self.leaving.finish_behind(rest, &last.frame);
         }
-        ended(self.hub, self.reference);
+        ended(self.hub, self.reference, user.as_deref());
     }
 
     /// Nobody knows whose it is: its client comes anew. Its count goes when this worker does.
@@ -125,9 +127,9 @@ impl Moving {
 }
 
 /// A subscriber that nobody took is no longer counted.
-fn ended(hub: usize, reference: ChannelRef) {
+fn ended(hub: usize, reference: ChannelRef, user: Option<&str>) {
     with(|worker| {
-        worker.leave_channel(hub, reference);
+        worker.leave_channel(hub, reference, user);
         worker
             .handover
             .exodus

@@ -396,6 +396,7 @@ impl Worker {
         let subscriber = self.subscribers.get(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
         let epoch = attached.zone.epoch();
+        let orders = attached.orders.last;
         let usual = ticks(attached.hub.polling_timeout);
         let end = PoliteEnd {
             transport: subscriber.transport,
@@ -434,6 +435,8 @@ impl Worker {
             deadline,
             idle,
             callback: moving.end.callback.as_deref(),
+            user: moving.leaving.user.as_deref(),
+            orders,
             rest: from,
             worker,
         };

@@ -264,9 +264,17 @@ impl Worker {
             deadline,
             idle,
             callback,
+            user,
+            orders,
             worker: (slot, incarnation),
             ..
         } = passage.resume;
+        let known = &self.hubs[destination.hub_index].orders;
+        let order = user.map_or(Ok(None), |user| known.since(orders, user, name));
+        let Ok(order) = order else {
+            fresh.give_up();
+            return Err(Refusal::NoPlace);
+        };
         let names = self.handover.names();
         let variables = passage.variables.iter();
         let variables =
@@ -278,7 +286,14 @@ impl Worker {
         let from = WorkerId { slot, incarnation };
         let attached = &mut self.hubs[destination.hub_index];
         let zone = attached.zone;
-        let taken = zone.pass_on(name.as_bytes(), number, cursor, from, self.id);
+        let taken = zone.pass_on(
+            name.as_bytes(),
+            number,
+            cursor,
+            user.map(str::as_bytes),
+            from,
+            self.id,
+        );
         let Some(reference) = taken else {
             self.records.forget(record);
             fresh.give_up();
@@ -309,8 +324,15 @@ impl Worker {
             busy: true,
             parking: false,
             has_more: callback.is_some(),
+            has_user: false,
         };
         let index = self.take_in(subscriber, callback);
+        if let Some(user) = user {
+            self.user_came(index, destination.hub_index, user);
+        }
+        if let Some(order) = order {
+            self.end_later(index, order);
+        }
         if let Some(address) = connection.address() {
             self.readmit(destination.hub_index, index, address.into());
         }

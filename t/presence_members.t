@@ -61,7 +61,7 @@ answers('GET /icomet-admin/api/presence?channel=who1&limit=3', 200, qr/\A\{"chan
 === TEST 2: what is no user
 --- play
 for my $user ('a' x 129, '%00', 'a%0Ab', '%ff', '%C2%85') {
-    errors("GET /icomet/$_?cname=who2&user=$user", 400, qr/^user/) for qw(sub stream sse iframe);
+    errors("GET /icomet/$_?cname=who2&user=$user", 400, qr/user (?:has|is)/) for qw(sub stream sse iframe);
 }
 my $text = "\xc3\xa9\xe2\x82\xac \"quoted\" ";
 my $held = subscribe('/icomet/sse?cname=who2&seq=1&user=' . encode($text));
@@ -84,7 +84,7 @@ answers("GET $path?channel=who2&cursor=ffffffffffffffff", 200, qr/"users":2,"mem
     access_log logs/who.log who;
     server {
         listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1;
-        location /auth { add_header X-User "$arg_key"; return 204; }
+        location /auth { add_header X-User carol; return 204; }
     }
 --- config
     location /verified/ { icomet_user $who; icomet_sub main; }
@@ -95,7 +95,7 @@ answers("GET $path?channel=who2&cursor=ffffffffffffffff", 200, qr/"users":2,"mem
         icomet_user $user;
         icomet_sub main;
     }
-    location = /authorize { internal; proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/auth?key=$arg_key; }
+    location = /authorize { internal; proxy_pass http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/auth; }
     location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 my $ann = subscribe('/verified/sse?cname=who3&seq=1&key=key-of-ann&user=eve');
@@ -170,7 +170,6 @@ for my $transport (sort keys %ann) {
     matches($ann{$transport}->rest, qr/\Q$close\E/, "$transport is told");
     same($ann{$transport}->end, 'complete', "$transport ends");
 }
-same($jsonp->rest, "f($close);", 'JSONP') if 0;
 matches($jsonp->rest, qr/\Af\(\Q$close\E\);?\s*\z/, 'JSONP');
 same($ws->said, $close, 'ws is told');
 same($ws->said, 'close 1008 disconnected', 'and closed by 1008');
@@ -228,11 +227,11 @@ for my $way (qw(parked held)) {
     push_ok("who9$way", $_ x 400_000) for 1 .. 3;
     api('disconnect', '{"user":"ann"}', 200, qq({"user":"ann","disconnected":1}\n));
     my $text = $slow->rest;
-    matches($text, qr/\{"type":"close","cname":"who9$way","seq":[1-4],"content":""\}\n\z/, "$way: ends with close");
+    matches(substr($text, -100), qr/\{"type":"close","cname":"who9$way","seq":[1-4],"content":""\}\n\z/, "$way: ends with close");
     same($slow->end, 'complete', "$way: end");
     my ($n) = $text =~ /"close","cname":"\w+","seq":(\d)/;
-    my @whole = $text =~ /("content":"(\d)\2{399999}"\})/g;
-    same(@whole / 2 + 1, $n + 0, "$way: each message before it whole");
+    my @whole = grep { length == 400_000 } $text =~ /"content":"(\d+)"\}/g;
+    same(@whole + 1, $n + 0, "$way: each message before it whole");
 }
 
 

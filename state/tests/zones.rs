@@ -60,6 +60,7 @@ fn contents(world: &World) -> Contents {
             epoch: None,
             authority: Authority::Open,
             stay: Stay::Always,
+            user: None,
         };
         let reading = world.zone.reading(world.me);
         let mut found = Vec::new();

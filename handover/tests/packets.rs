@@ -114,7 +114,7 @@ fn another_version_is_said() {
     bytes[0] = VERSION + 1;
     let error = Packet::decode(&bytes).unwrap_err();
     assert_eq!(error, DecodeError::Version(Some(VERSION + 1)));
-    assert_eq!(error.to_string(), "packet of version 3, not 2");
+    assert_eq!(error.to_string(), "packet of version 4, not 3");
     assert_eq!(Packet::decode(&[]).unwrap_err(), DecodeError::Version(None));
 }
 

@@ -316,7 +316,7 @@ the zone of hub "main" is full
 
 === TEST 13: hooks are told who it is
 --- http_config
-    icomet_hub main { zone 16m; hook http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/hook events=subscribe,unsubscribe; }
+    icomet_hub main { zone 16m; hook http://127.0.0.1:$TEST_NGINX_RAND_PORT_1/hook events=online,subscribe,unsubscribe; }
     log_format posts escape=json '$request_body';
     client_body_buffer_size 1m;
     server {
@@ -327,6 +327,7 @@ the zone of hub "main" is full
 --- play
 my $ann = subscribe('/icomet/sse?cname=who13&seq=1&user=ann');
 my $nobody = subscribe('/icomet/stream?cname=who13&seq=1');
+my $other = subscribe('/icomet/stream?cname=who13b&seq=1');
 $_->leave for $ann, $nobody;
 await_subscribers('who13', 0);
 my @events;
@@ -334,7 +335,7 @@ until_true(sub {
     open my $log, '<', Test::Nginx::Util::server_root() . '/logs/posts13.log' or return;
     # nginx escapes the body for JSON, so that it is a string's inside.
     @events = map { @{ decode_json(decode_json(qq(["$_"]))->[0])->{events} } } map { chomp; $_ } <$log>;
-    return @events >= 4;
-}, 'four events');
-my @told = sort map { join ' ', $_->{type}, $_->{transport}, $_->{user} // '-' } @events;
-same(join(', ', @told), 'subscribe sse ann, subscribe stream -, unsubscribe sse ann, unsubscribe stream -', 'events');
+    return @events >= 7;
+}, 'seven events');
+my @told = sort map { join ' ', $_->{type}, $_->{channel}, $_->{transport} // '-', $_->{user} // '-' } @events;
+same(join(', ', @told), 'online who13 - ann, online who13b - -, subscribe who13 sse ann, subscribe who13 stream -, subscribe who13b stream -, unsubscribe who13 sse ann, unsubscribe who13 stream -', 'events');

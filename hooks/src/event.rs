@@ -115,7 +115,7 @@ pub struct Event {
     pub kind: Kind,
     /// The channel; none of a broadcast.
     pub channel: Option<Box<str>>,
-    /// Who the subscriber is, of an event about one, if that is known.
+    /// Who the subscriber is, of an event about one or of a channel that it made, if that is known.
     pub user: Option<Box<str>>,
     /// When, in milliseconds since 1970.
     pub time: u64,

@@ -239,6 +239,11 @@ impl Worker {
 
     /// Tells which channels came and went in operations of this worker.
     pub fn tell_changes(&mut self) {
+        self.tell_changes_by(None);
+    }
+
+    /// The same, when the last of them was that a user subscribed to a channel.
+    pub fn tell_changes_by(&mut self, subscriber: Option<(&str, &str)>) {
         if self.hooks.is_none() {
             return;
         }
@@ -259,7 +264,9 @@ impl Worker {
                     order: change.order,
                 };
                 let name = String::from_utf8_lossy(&change.name);
-                self.offer(hub, kind, Some(&name), None, about);
+                let maker = subscriber.filter(|(channel, _)| change.online && *channel == name);
+                let user = maker.map(|(_, user)| user);
+                self.offer(hub, kind, Some(&name), user, about);
             }
         }
     }

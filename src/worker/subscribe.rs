@@ -129,6 +129,7 @@ impl Worker {
                 let channel = attached.local(reference, ask.name, batch.channel_next);
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
                 if let Some(user) = ask.user {
+                    self.tell_changes_by(Some((ask.name, user)));
                     self.user_came(index, ask.hub, user);
                 }
                 self.tell_subscriber(

@@ -45,6 +45,9 @@ pub struct User {
     next: u32,
 }
 
+/// docs/directives.md says so.
+const _: () = assert!(size_of::<User>() == 48);
+
 /// The users of this worker's subscribers, by index of the subscriber.
 #[derive(Default)]
 pub struct Users {

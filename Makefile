@@ -77,7 +77,7 @@ two-nodes: setup-demo build
 	@demo/two-nodes/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine test-fuzz build test-nginx test-api test-browser test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-module test-nginx test-api test-browser test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -101,6 +101,11 @@ fuzz: setup-run
 
 test-fuzz:
 	script/fuzz.sh test
+
+# What of the module needs no nginx; in the release profile, as lint.
+.PHONY: test-module
+test-module: build
+	$(CARGO) test --release --locked -p icomet --lib
 
 .PHONY: test-nginx test-held test-workers test-hup test-valgrind
 test-nginx: build

@@ -14,6 +14,9 @@ char *icomet_set_channel(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_publish(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_park(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *icomet_set_ws_publish(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_user(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_sub_presence(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *icomet_set_sub_history(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 void *icomet_create_main_conf(ngx_conf_t *cf);
 void *icomet_create_loc_conf(ngx_conf_t *cf);
 char *icomet_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
@@ -108,6 +111,27 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
     { ngx_string("icomet_ws_publish"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       icomet_set_ws_publish,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("icomet_user"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      icomet_set_user,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("icomet_sub_presence"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      icomet_set_sub_presence,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("icomet_sub_history"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      icomet_set_sub_history,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },

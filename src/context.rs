@@ -41,6 +41,7 @@ pub struct Context {
     /// The bytes under way to the client.
     pub output: Output,
     channel: Cell<ngx_str_t>,
+    user: Cell<ngx_str_t>,
 }
 
 impl Context {
@@ -53,6 +54,7 @@ impl Context {
             owner: Cell::new(Owner::None),
             output: Output::default(),
             channel: Cell::new(ngx_str_t::empty()),
+            user: Cell::new(ngx_str_t::empty()),
         }
     }
 
@@ -65,6 +67,18 @@ impl Context {
     pub fn set_channel(&self, request: &Request, name: &str) {
         if let Some(name) = request.keep_text(name) {
             self.channel.set(name);
+        }
+    }
+
+    /// The subscriber's user, in the request's pool; empty if it is nobody's.
+    pub fn user(&self) -> ngx_str_t {
+        self.user.get()
+    }
+
+    /// Notes the user. Without memory for it the log lacks it.
+    pub fn set_user(&self, request: &Request, user: &str) {
+        if let Some(user) = request.keep_text(user) {
+            self.user.set(user);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod detail;
 pub mod front;
 pub mod input;
 pub mod log_publish;
+pub mod look;
 pub mod publish;
 pub mod upgrade;
 pub mod wanted;
@@ -72,6 +73,10 @@ pub enum Endpoint {
     WsEcho,
     /// Tells the polling timeout.
     Ping,
+    /// Tells a subscriber who else is subscribed.
+    Presence,
+    /// Tells a subscriber what its channel has buffered.
+    History,
     /// Publishes content that is JSON-escaped already.
     Pub,
     /// Publishes raw content.
@@ -94,7 +99,7 @@ pub enum Endpoint {
     Api(Option<Operation>),
 }
 
-const ENDPOINTS: [(&str, Endpoint); 24] = [
+const ENDPOINTS: [(&str, Endpoint); 26] = [
     ("sub", Endpoint::Sub),
     ("poll", Endpoint::Poll),
     ("stream", Endpoint::Stream),
@@ -103,6 +108,8 @@ const ENDPOINTS: [(&str, Endpoint); 24] = [
     ("ws", Endpoint::Ws),
     ("ws_echo", Endpoint::WsEcho),
     ("ping", Endpoint::Ping),
+    ("presence", Endpoint::Presence),
+    ("history", Endpoint::History),
     ("pub", Endpoint::Pub),
     ("push", Endpoint::Push),
     ("broadcast", Endpoint::Broadcast),
@@ -151,9 +158,12 @@ impl Endpoint {
             .map_or("", |(name, _)| name)
     }
 
-    /// Whether a path can name it; the others must be named by a location's directive.
+    /// Whether a path can name it anywhere; the others must be named, or opened, by a location's directive.
     pub fn is_open(self) -> bool {
-        self != Endpoint::WsEcho
+        !matches!(
+            self,
+            Endpoint::WsEcho | Endpoint::Presence | Endpoint::History
+        )
     }
 
     /// Whose it is.
@@ -166,7 +176,9 @@ impl Endpoint {
             | Endpoint::Iframe
             | Endpoint::Ws
             | Endpoint::WsEcho
-            | Endpoint::Ping => Side::Front,
+            | Endpoint::Ping
+            | Endpoint::Presence
+            | Endpoint::History => Side::Front,
             _ => Side::Admin,
         }
     }
@@ -240,7 +252,7 @@ pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
         None => {}
     }
     let side = location.side();
-    let old = Endpoint::from_name(last).filter(|e| Some(e.side()) == side && e.is_open());
+    let old = Endpoint::from_name(last).filter(|e| Some(e.side()) == side && location.opens(*e));
     let is_api = side == Some(Side::Admin) && segments.next() == Some(b"api");
     if is_api && old.is_none() {
         return Some(Endpoint::Api(Operation::from_name(last)));

@@ -28,6 +28,7 @@ pub mod record;
 pub mod shutdown;
 pub mod subscribe;
 pub mod subscriber;
+pub mod users;
 pub mod websocket;
 pub mod wheel;
 
@@ -39,7 +40,7 @@ use icomet_engine::{Registry, WakeSet, WorkerId};
 
 use crate::config::hub::Hub;
 use crate::endpoint::api::publish::Waiting;
-use crate::ffi::event::{self, Event};
+use crate::ffi::event::Event;
 use attached::AttachedHub;
 use doorbell::Doorbells;
 use handover::Handover;
@@ -66,12 +67,12 @@ pub struct Worker {
     pub wheel: Wheel,
     /// JSONP callbacks of those who have one.
     pub callbacks: FxHashMap<u32, Box<str>>,
-    /// The tags of those who are of a user ([`icomet_engine::Zone::user_tag`]).
-    pub users: FxHashMap<u32, u64>,
     /// What clients of WebSockets have sent of something incomplete.
     pub inputs: FxHashMap<u32, Box<websocket::Input>>,
     /// The channels of those who have several.
     pub many: FxHashMap<u32, many::Many>,
+    /// Who of them is whose.
+    pub users: users::Users,
     /// Those who are counted for their addresses.
     pub counted: address::Counted,
     /// What is kept of the requests of those who are parked.
@@ -154,8 +155,8 @@ impl Worker {
             self.hubs[index].hub = Rc::clone(hub);
             return Some(index);
         }
-        zone.attach(self.id, &hub.limits, event::now());
-        self.hubs.push(AttachedHub::new(Rc::clone(hub), zone));
+        self.hubs
+            .push(AttachedHub::attach(Rc::clone(hub), zone, self.id));
         Some(self.hubs.len() - 1)
     }
 

@@ -66,10 +66,10 @@ refused(http('GET', "$path?channel=read3&seq=1"), 400, 'unknown_parameter', para
 === TEST 4: presence
 --- play
 my $path = '/icomet-admin/api/presence';
-answers("GET $path?channel=read4", 200, qq({"channel":"read4","subscribers":0}\n));
+answers("GET $path?channel=read4", 200, qq({"channel":"read4","subscribers":0,"users":0,"members":[]}\n));
 same(get('/icomet-admin/check?cname=read4'), "{}\n", 'it makes none');
 my @held = map { subscribe("/icomet/$_?cname=read4&seq=1") } qw(stream sse sub);
-answers("GET $path?channel=read4", 200, qq({"channel":"read4","subscribers":3}\n));
+answers("GET $path?channel=read4", 200, qq({"channel":"read4","subscribers":3,"users":0,"members":[]}\n));
 refused(http('GET', $path), 400, 'missing_parameter', parameter => 'channel');
 refused(http('GET', "$path?channel=a&user=b"), 400, 'unknown_parameter', parameter => 'user');
 
@@ -126,7 +126,7 @@ api('disconnect', '{"channel":"read7"}', 200, qq({"channel":"read7","disconnecte
 api('disconnect', '{"channel":"none"}', 404, problem('no_such_channel'));
 refused(post_json('disconnect', '{}'), 400, 'missing_member', pointer => '/channel');
 refused(post_json('disconnect', '{"channel":7}'), 400, 'wrong_type', pointer => '/channel');
-refused(post_json('disconnect', '{"channel":"a","user":"b"}'), 400, 'unknown_member', pointer => '/user');
+refused(post_json('disconnect', '{"channel":"a","users":"b"}'), 400, 'unknown_member', pointer => '/users');
 
 
 
@@ -162,9 +162,9 @@ same(http('GET', '/icomet-admin/presence?channel=a')->{status}, 404, 'not withou
 errors('GET /icomet-admin/presence?channel=a', 404, 'no such endpoint');
 errors('GET /icomet/api/presence?channel=a', 404, 'no such endpoint');
 same(get('/api/push?cname=read9&content=x'), qq({"type":"ok"}\n), 'an old endpoint below api/');
-answers('GET /api/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0}\n));
-answers('GET /v1/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0}\n));
-answers('GET /v1/api/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0}\n));
+answers('GET /api/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0,"users":0,"members":[]}\n));
+answers('GET /v1/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0,"users":0,"members":[]}\n));
+answers('GET /v1/api/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0,"users":0,"members":[]}\n));
 refused(http('GET', '/v1/push?cname=a'), 404, 'no_such_operation');
 matches(http('POST', '/notify', type => 'application/json', body => '{"channel":"read9","content":1}')->{text}, qr/"seq":2/, 'a fixed operation');
 

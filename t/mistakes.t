@@ -746,3 +746,57 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*"icomet_ws_publish" is duplicate.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 83: icomet_sub_presence is neither on nor off
+--- config
+    location /x { icomet_sub_presence yes; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid value "yes" in "icomet_sub_presence": use "on" or "off".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 84: icomet_sub_presence twice
+--- config
+    location /x { icomet_sub_presence on; icomet_sub_presence on; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_sub_presence" is duplicate.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 85: icomet_sub_history is neither on nor off
+--- config
+    location /x { icomet_sub_history 1; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid value "1" in "icomet_sub_history": use "on" or "off".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 86: icomet_sub_history twice
+--- config
+    location /x { icomet_sub_history on; icomet_sub_history on; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_sub_history" is duplicate.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 87: icomet_user twice
+--- config
+    location /x { icomet_user $remote_user; icomet_user $remote_addr; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_user" is duplicate.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 88: icomet_user with a variable that is none
+--- config
+    location /x { icomet_user $no_such_variable; icomet_sub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*unknown "no_such_variable" variable/]

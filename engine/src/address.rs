@@ -29,6 +29,9 @@ pub struct ClientAddress {
 const IPV4: u32 = 4;
 const IPV6: u32 = 6;
 
+/// Not an address: a user, by the keyed hash of its id.
+const USER: u32 = 1;
+
 impl From<IpAddr> for ClientAddress {
     /// An IPv4 address that is written as an IPv6 one (`::ffff:192.0.2.1`) is the IPv4 address.
     fn from(address: IpAddr) -> ClientAddress {
@@ -45,8 +48,21 @@ impl From<IpAddr> for ClientAddress {
     }
 }
 
+impl ClientAddress {
+    /// A user is counted as an address is; `tag` is [`Zone::user_tag`]'s.
+    pub fn of_user(tag: u64) -> ClientAddress {
+        ClientAddress {
+            family: USER,
+            bits: tag,
+        }
+    }
+}
+
 impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.family == USER {
+            return f.write_str("a user");
+        }
         if self.family == IPV4 {
             return Ipv4Addr::from(self.bits as u32).fmt(f);
         }

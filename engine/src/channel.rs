@@ -6,6 +6,7 @@ use core::mem::offset_of;
 use siphasher::sip::SipHasher13;
 
 use crate::cell::{Link, Long, Ref, Word};
+use crate::members::Member;
 use crate::ring::Ring;
 use crate::shard::Guard;
 use crate::slot::WorkerSlot;
@@ -76,7 +77,8 @@ pub struct Channel {
 /// freed by its worker alone, or by the reaper of its dead worker.
 #[repr(C)]
 pub struct Record {
-    link: Word,
+    /// A block's link word; in the record that stands in a channel, the root of the channel's members.
+    members: Link<Member>,
     /// The next worker of the channel.
     pub next: Link<Record>,
     /// The channel.
@@ -89,7 +91,8 @@ pub struct Record {
     pub dirty: Word,
     /// The record pushed before it.
     pub next_dirty: Word,
-    reserved: Word,
+    /// In the record that stands in a channel: users among the channel's subscribers.
+    users: Word,
 }
 
 /// Where the name begins.
@@ -163,6 +166,16 @@ impl Channel {
         self.next.get().saturating_sub(self.first.get())
     }
 
+    /// The users among its subscribers ([`crate::members`]).
+    pub(crate) fn members(&self) -> &Link<Member> {
+        &self.own.members
+    }
+
+    /// How many there are; counted anew by the repair.
+    pub(crate) fn users(&self) -> &Word {
+        &self.own.users
+    }
+
     /// The record that stands in the channel itself.
     pub fn own_record(channel: Ref<Channel>) -> Ref<Record> {
         channel.forward(offset_of!(Channel, own))
@@ -230,6 +243,8 @@ impl<'z> Guard<'z> {
         channel.records.set(None);
         channel.own.slot.set(NO_SLOT);
         channel.own.dirty.set(0);
+        channel.own.members.set(None);
+        channel.own.users.set(0);
         channel.token[0].set(0);
         channel.token[1].set(0);
         // SAFETY: the block was just allocated and holds NAME_AT + name.len() bytes.
@@ -273,6 +288,31 @@ impl<'z> Guard<'z> {
             self.shard.subscribers.add(1);
             self.zone.slot(slot).subscribers.add(1);
         }
+        true
+    }
+
+    /// Adds a subscriber of that worker, which may be a user; `false` when there is no memory.
+    pub(crate) fn register_as(
+        &self,
+        place: Ref<Channel>,
+        channel: &'z Channel,
+        slot: u16,
+        user: Option<&[u8]>,
+    ) -> bool {
+        let Some(user) = user else {
+            return self.register(place, channel, slot);
+        };
+        let key = self.zone.member_key(user, slot);
+        let Ok(ready) = self.ready_member(channel, key) else {
+            return false;
+        };
+        if !self.register(place, channel, slot) {
+            if let Some(ready) = ready {
+                self.free(ready);
+            }
+            return false;
+        }
+        self.enter_member(channel, key, ready);
         true
     }
 

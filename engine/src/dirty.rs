@@ -105,6 +105,9 @@ impl Guard<'_> {
         let until = now + limits.of(self.name(place)).channel_timeout;
         let count = record.count.get();
         self.grant_grace(channel, count, until);
+        if count > 0 {
+            self.remove_members_of(channel, slot);
+        }
         record.count.set(0);
         record.dirty.set(0);
         if count > 0 {

@@ -13,7 +13,7 @@
 //! | [`shard::Shard`] | 2.3 KB × (1 to 64, and the commons) | lock, counts, wheel, lists |
 //! | hash buckets | 4 bytes for 512 bytes of zone, and a quarter of it for client addresses, and for ids of publishes | |
 //! | page descriptors | 32 bytes for a page | |
-//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content, 8 for a time of its own, 8 for a user that does not get it), client addresses (32 bytes), ids (64 bytes) |
+//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content, 8 for a time of its own, 8 for a user that does not get it), client addresses and users (32 bytes), ids (64 bytes), members (32 bytes and the user's id) |
 //!
 //! An idle channel with a 16-byte name takes one block of 128 bytes; a first message of 40 bytes takes
 //! one of 64, and its ring one of 16. References are 32 bits wide, in units of 8 bytes.
@@ -43,8 +43,10 @@ mod lifetime;
 mod limbo;
 mod limits;
 mod list;
+mod members;
 mod message;
 mod once;
+mod orders;
 mod pages;
 mod pass;
 mod presence;
@@ -74,8 +76,10 @@ pub use glob::Glob;
 pub use history::{History, Page};
 pub use limits::{ChannelLimits, Limits, OnFull, Rules};
 pub use list::{ListCursor, Listed};
+pub use members::{ListedMember, Members};
 pub use message::{Kind, Message, MessageRef};
 pub use once::Once;
+pub use orders::EndOrder;
 pub use publication::{MAX_EVENT, Options, Publication};
 pub use publish::{ChannelInfo, PublishError, Published, Signed};
 pub use reading::{Authority, Lost, Reading, Request, Stay, SubscribeError, Subscription, Window};

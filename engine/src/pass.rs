@@ -9,7 +9,7 @@ impl Zone {
     /// Takes a subscriber of a channel over from another worker; the channel, for the one that took it. The
     /// other one then says [`Zone::passed_on`].
     /// The channel's count stays what it is, and no limit is asked. `number` is the other worker's
-    /// [`ChannelRef`], and `cursor` the next seq that the subscriber is sent. `None`: the channel is closed
+    /// [`ChannelRef`], `cursor` the next seq that the subscriber is sent, and `user` who it is. `None`: the channel is closed
     /// or gone, and one of that name is another, or there is no memory for the record of a worker; nothing
     /// has changed then.
     ///
@@ -21,6 +21,7 @@ impl Zone {
         name: &[u8],
         number: u32,
         cursor: u64,
+        user: Option<&[u8]>,
         from: WorkerId,
         to: WorkerId,
     ) -> Option<ChannelRef> {
@@ -31,7 +32,7 @@ impl Zone {
         if place.units() != number || cursor > channel.next.get() {
             return None;
         }
-        if !guard.register(place, channel, to.slot) {
+        if !guard.register_as(place, channel, to.slot, user) {
             return None;
         }
         let is_attached = self.slot(from.slot).incarnation.get() == from.incarnation;
@@ -39,6 +40,9 @@ impl Zone {
             && let Some((_, record)) = guard.record(channel, from.slot)
             && record.count.get() > 0
         {
+            if let Some(user) = user {
+                guard.leave_member(channel, self.member_key(user, from.slot));
+            }
             record.count.take(1);
             // With the one registered above there is one left, so the channel does not begin to expire.
             guard.take_subscribers(place, channel, 1, 0);

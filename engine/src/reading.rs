@@ -51,8 +51,8 @@ pub struct Request<'a> {
     pub authority: Authority<'a>,
     /// Whether it stays.
     pub stay: Stay,
-    /// The tag of its user ([`Zone::user_tag`]), whose messages may be kept from it; 0: nobody's.
-    pub tag: u64,
+    /// Who it is, if that is known: a member of the channel as long as it stays.
+    pub user: Option<&'a [u8]>,
 }
 
 /// Messages that are gone.
@@ -163,6 +163,20 @@ fn is_token(channel: &Channel, sent: &[u8]) -> bool {
     same && channel.is(SIGNED)
 }
 
+impl Zone {
+    /// Whether somebody with that authority may know what a channel has; without the channel nobody has
+    /// its token.
+    pub fn is_allowed(&self, name: &[u8], authority: Authority<'_>) -> bool {
+        let Authority::Token(sent) = authority else {
+            return true;
+        };
+        let address = self.address(name);
+        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let found = guard.find(address, name);
+        found.is_some_and(|(_, channel)| is_token(channel, sent))
+    }
+}
+
 impl Reading<'_> {
     /// Subscribes in one critical section: finds or makes the channel, checks token and limits, places
     /// the cursor, gives what is buffered from there ([`FIRST`] messages at most), and registers, as
@@ -235,7 +249,9 @@ impl Reading<'_> {
         } else {
             request.seq
         };
-        let from = guard.first_for(channel, from, request.tag, now);
+        // Whether there is something for it, without what is kept from it.
+        let tag = request.user.map_or(0, |user| zone.user_tag(user));
+        let from = guard.first_for(channel, from, tag, now);
         guard.collect(channel, from, FIRST, now, messages);
         let ready = told || lost.is_some() || !messages.is_empty();
         let stays = match request.stay {
@@ -244,7 +260,7 @@ impl Reading<'_> {
             Stay::Never => false,
         };
         if stays {
-            if !guard.register(place, channel, self.worker.slot) {
+            if !guard.register_as(place, channel, self.worker.slot, request.user) {
                 return Err(SubscribeError::ZoneFull);
             }
         } else if channel.subscribers.get() == 0 {

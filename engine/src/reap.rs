@@ -27,6 +27,8 @@ impl Zone {
         if slot.incarnation.get() != 0 {
             self.take_off(worker.slot, limits, now, &mut WakeSet::default());
         }
+        // An earlier one's, whose reaper was killed before it came to them.
+        self.lock_commons().drop_orders_of(worker.slot);
         let header = self.header();
         let limit = u32::from(worker.slot) + 1;
         if header.slot_limit.get() < limit {
@@ -99,5 +101,7 @@ impl Zone {
         slot.subscribers.set(0);
         slot.hooks_queued.set(0);
         slot.incarnation.set(0);
+        // Last: from here on it is given none.
+        self.lock_commons().drop_orders_of(number);
     }
 }

@@ -1,7 +1,7 @@
 //! Repair of a shard whose holder died.
 //!
 //! What can be reached from the hash chains (of channels, of client addresses and of ids), the list of closed channels, the log and (in the
-//! commons) the list of broadcasts is the truth. Everything else is made anew: counts, wheel, lists of
+//! commons) the lists of broadcasts and of orders, and the trees of members is the truth. Everything else is made anew: counts, wheel, lists of
 //! pages. A block of the shard's pages that cannot be reached goes into limbo, not to a free list,
 //! because a reader may be reading it. Killed in its turn, the repair is begun again.
 
@@ -52,6 +52,7 @@ impl Guard<'_> {
             self.settle_closed();
             self.recount_broadcasts();
             self.recount();
+            self.recount_members();
             self.collect_garbage(&self.reach());
             self.rebuild_wheel();
             for (_, slot) in zone.slots() {
@@ -114,6 +115,16 @@ impl Guard<'_> {
         self.shard.addresses.set(self.all_entries().len() as u32);
     }
 
+    fn recount_members(&self) {
+        for channel in self
+            .all_channels()
+            .into_iter()
+            .filter_map(|c| self.zone.at(c))
+        {
+            self.settle_members(channel);
+        }
+    }
+
     /// Counts the ring entries of each broadcast anew. Each count is one store from what stood there
     /// to what is true, and what stood there is never too low; so a repair that is cut short leaves no
     /// body to be let go that a ring still leads to.
@@ -164,6 +175,9 @@ impl Guard<'_> {
                     reached.add(record);
                 }
             }
+            for member in self.member_places(channel) {
+                reached.add(member);
+            }
         }
         for entry in self.all_entries() {
             reached.add(entry);
@@ -180,11 +194,14 @@ impl Guard<'_> {
         reached
     }
 
-    /// The blocks that the commons' list reaches.
+    /// The blocks that the commons' lists reach.
     pub(crate) fn reach_bodies(&self) -> Reached {
         let mut reached = Reached::default();
         for body in self.bodies() {
             reached.add(body);
+        }
+        for order in self.all_orders() {
+            reached.add(order);
         }
         reached.sort();
         reached

@@ -1,6 +1,7 @@
 //! A worker's slot in a zone.
 
-use crate::cell::{Long, Word};
+use crate::cell::{Link, Long, Word};
+use crate::orders::Order;
 
 /// What a zone holds of one worker.
 ///
@@ -12,6 +13,7 @@ use crate::cell::{Long, Word};
 ///
 /// Crash: a worker that dies leaves `reading` and `dirty` as they are; nothing its dirty list leads to
 /// is freed while the slot is attached but by the reaper, which clears both, and `subscribers` with them.
+/// `orders` is written under the commons' lock.
 #[repr(C, align(64))]
 pub struct WorkerSlot {
     /// Which worker is attached; 0: none.
@@ -28,4 +30,6 @@ pub struct WorkerSlot {
     pub dirty: Word,
     /// Events that wait in it for back ends; the worker alone writes it.
     pub hooks_queued: Word,
+    /// What it is ordered to end, the last order first ([`crate::orders`]).
+    pub orders: Link<Order>,
 }

@@ -20,6 +20,8 @@ pub struct VerifyReport {
     pub subscribers: u64,
     /// Client addresses, once for each worker that has subscribers of them.
     pub addresses: u64,
+    /// Users of channels, once for each channel and worker.
+    pub members: u64,
     /// Ids of publishes that are remembered.
     pub ids: u64,
     /// Blocks that are used.
@@ -93,6 +95,7 @@ impl Guard<'_> {
                 fault("first is beyond next");
             }
             let mut ends_by_time = false;
+            report.members += self.verify_members(channel, &mut fault);
             for seq in channel.first.get()..channel.next.get() {
                 if self.is_hole(channel, seq) {
                     continue;

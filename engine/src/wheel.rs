@@ -171,6 +171,10 @@ impl Guard<'_> {
     /// Frees what a channel holds, and the channel, to which nothing leads any more.
     pub(crate) fn free_parts(&self, place: Ref<Channel>, channel: &Channel) {
         self.drop_all(channel);
+        // None, unless somebody left a member behind.
+        for member in self.member_places(channel) {
+            self.free(member);
+        }
         if let Some(ring) = channel.ring.get() {
             channel.ring.set(None);
             self.free(ring);

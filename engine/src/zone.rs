@@ -61,6 +61,8 @@ pub struct Header {
     pub hooks_failed: Long,
     /// Events that no back end will get.
     pub hooks_dropped: Long,
+    /// Orders that were given ([`crate::orders`]); written under the commons' lock.
+    pub orders: Long,
     /// Held by whoever takes a worker off, and by a worker that attaches.
     pub reaping: RobustMutex,
     /// The pages' lock and counts.
@@ -158,7 +160,7 @@ impl Zone {
     pub const MAX_SIZE: usize = 32 << 30;
 
     /// Number of the layout; a zone of another layout is refused, never reinterpreted.
-    pub const LAYOUT_VERSION: u32 = 4;
+    pub const LAYOUT_VERSION: u32 = 5;
 
     /// Makes a zone. `epoch` tells clients that their seqs belong to this zone; `key` keeps hash
     /// collisions from being made on purpose; both are random.

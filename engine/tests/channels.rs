@@ -62,7 +62,7 @@ fn another_epoch_is_lost_without_a_count() {
         epoch: Some(1),
         authority: Authority::Open,
         stay: Stay::UnlessReady,
-        tag: 0,
+        user: None,
     };
     let mut found = Vec::new();
     let mut wake = WakeSet::default();
@@ -99,7 +99,7 @@ fn a_token_is_asked_for() {
             epoch: None,
             authority,
             stay: Stay::Never,
-            tag: 0,
+            user: None,
         };
         reading
             .subscribe(
@@ -163,7 +163,7 @@ fn limits_are_kept() {
         epoch: None,
         authority: Authority::Open,
         stay: Stay::Always,
-        tag: 0,
+        user: None,
     };
     let reading = world.zone.reading(world.me);
     let mut found = Vec::new();

@@ -143,7 +143,7 @@ fn a_subscriber_finds_room_in_a_full_zone_that_evicts() {
             epoch: None,
             authority: Authority::Open,
             stay: Stay::Always,
-            tag: 0,
+            user: None,
         };
         let reading = world.zone.reading(world.me);
         let answer = reading.subscribe(&request, &evict, NOW, &mut Vec::new(), &mut wake);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::{Ended, NOW, Random, World, fork, limits, wait};
 use icomet_engine::{
-    ClientAddress, EnterError, Limits, OnFull, Once, Page, Publication, Published, Registry,
-    ScanCursor, Stay, WORKER_SLOTS, WakeSet, WorkerId, fault,
+    ChannelRef, ClientAddress, EnterError, Limits, OnFull, Once, Page, Publication, Published,
+    Registry, ScanCursor, Stay, WORKER_SLOTS, WakeSet, WorkerId, fault,
 };
 
 /// One of two hundred addresses, so that some share a bucket.
@@ -58,6 +58,19 @@ fn enter(world: &World, worker: WorkerId, n: u8) -> Result<icomet_engine::Admiss
         .enter(worker, address(n), 100, &limits(), &mut wake())
 }
 
+/// Enough for entries with two children.
+const USERS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+
+fn join(world: &World, worker: WorkerId, name: &str, user: &str) -> ChannelRef {
+    let joined = world.subscribe_as(worker, name, Some(user), 0, Stay::Always);
+    joined.unwrap().0.channel.unwrap()
+}
+
+fn leave(world: &World, worker: WorkerId, channel: ChannelRef, user: &str) {
+    let zone = &world.zone;
+    zone.unsubscribe_user(worker, channel, user.as_bytes(), &limits(), NOW);
+}
+
 /// A zone that has something of everything, so that operations have neighbours to disturb.
 fn populated() -> (World, WorkerId) {
     let world = World::new(1 << 20);
@@ -84,6 +97,10 @@ fn populated() -> (World, WorkerId) {
         for n in [1, 1, 2] {
             let _stays = enter(&world, worker, n).unwrap();
         }
+        for user in USERS {
+            join(&world, worker, "m", user);
+        }
+        world.zone.order_end(b"early", None, &mut wake).unwrap();
     }
     for n in 0..3 {
         publish_once(&world, "c9", &format!("id {n}"));
@@ -103,7 +120,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 29] = [
+const OPERATIONS: [(&str, Operation); 35] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -186,7 +203,7 @@ const OPERATIONS: [(&str, Operation); 29] = [
         let number = subscription.channel.unwrap().number();
         for _ in 0..2 {
             w.zone
-                .pass_on(b"c3", number, subscription.next, from, me)
+                .pass_on(b"c3", number, subscription.next, None, from, me)
                 .unwrap();
         }
     }),
@@ -202,6 +219,45 @@ const OPERATIONS: [(&str, Operation); 29] = [
             w.zone
                 .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
         }
+    }),
+    ("users that come and go", |w, me| {
+        for user in ["z", "a", "m", "a"] {
+            join(w, me, "m", user);
+        }
+        let channel = join(w, me, "new", "a");
+        leave(w, me, channel, "a");
+        let channel = join(w, me, "m", "y");
+        for user in ["a", "z", "y", "m", "a"] {
+            leave(w, me, channel, user);
+        }
+    }),
+    ("a worker with users detaches", |w, me| {
+        for user in USERS {
+            join(w, me, "m", user);
+            join(w, me, "c3", user);
+        }
+        w.zone.detach(me, &limits(), NOW);
+    }),
+    ("pass users on", |w, me| {
+        let from = w.worker();
+        let channel = USERS.map(|user| join(w, from, "m", user))[0];
+        for user in USERS.into_iter().rev() {
+            let user = Some(user.as_bytes());
+            w.zone
+                .pass_on(b"m", channel.number(), 1, user, from, me)
+                .unwrap();
+        }
+    }),
+    ("close with users", |w, me| {
+        let channel = join(w, me, "m", "a");
+        w.zone.close(b"m", &limits(), NOW, &mut wake());
+        leave(w, me, channel, "a");
+    }),
+    ("orders", |w, me| {
+        w.zone.order_end(b"a", Some(b"m"), &mut wake()).unwrap();
+        w.zone.order_end(b"b", None, &mut wake()).unwrap();
+        w.zone.take_orders(me);
+        w.zone.order_end(b"c", None, &mut wake()).unwrap();
     }),
     ("addresses that enter and leave", |w, me| {
         for n in [1, 1, 2, 3] {
@@ -273,6 +329,21 @@ fn check_after(world: &World, other: WorkerId, what: &str) {
     for (n, count) in [(1, 4), (2, 2), (3, 0)] {
         let counted = world.zone.subscribers_of(address(n));
         assert_eq!(counted, count, "{what}: subscribers of address {n}");
+    }
+    if let Some(members) = world.zone.members(b"m", None, 100) {
+        assert_eq!(members.users, 7, "{what}: users");
+        let all: Vec<_> = members.listed.iter().map(|m| m.connections).collect();
+        assert_eq!(all, [2; 7], "{what}: the dead one's are taken off");
+    }
+    // Whatever was ordered before came to those who live.
+    for worker in [world.me, other] {
+        let orders = world.zone.take_orders(worker);
+        let numbers: Vec<_> = orders.iter().map(|order| order.number).collect();
+        let in_order = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(
+            numbers.starts_with(&[1, 2]) && in_order,
+            "{what}: {numbers:?}"
+        );
     }
     let workers = world.zone.workers();
     assert_eq!(workers.len(), 2, "{what}: {workers:?}");
@@ -470,6 +541,7 @@ fn anything(world: &World, seed: u64) {
     let mut random = Random(seed | 1);
     let mut held = Vec::new();
     let mut entered = Vec::new();
+    let mut joined: Vec<(ChannelRef, String)> = Vec::new();
     let limits = Limits {
         on_full: OnFull::Evict,
         channel_buffer_size: 8,
@@ -479,7 +551,7 @@ fn anything(world: &World, seed: u64) {
     for tick in 0u64.. {
         let now = NOW + tick;
         let name = format!("c{}", random.below(40));
-        match random.below(14) {
+        match random.below(18) {
             0..=4 => {
                 let len = 1 << random.below(14);
                 let content = vec![b'a' + (len % 26) as u8; len as usize];
@@ -521,6 +593,25 @@ fn anything(world: &World, seed: u64) {
                 world
                     .zone
                     .leave(entered.swap_remove(random.below(entered.len() as u64) as usize));
+            }
+            14 | 15 => {
+                let user = format!("user {}", random.below(60));
+                let subscribed = world.subscribe_as(me, &name, Some(&user), 0, Stay::Always);
+                if let Ok((subscription, _)) = subscribed {
+                    joined.push((subscription.channel.unwrap(), user));
+                }
+            }
+            16 if !joined.is_empty() => {
+                let (channel, user) =
+                    joined.swap_remove(random.below(joined.len() as u64) as usize);
+                leave(world, me, channel, &user);
+            }
+            17 => {
+                let _ = world.zone.members(name.as_bytes(), None, 10);
+                if random.below(4) == 0 {
+                    let _ = world.zone.order_end(b"somebody", None, &mut wake());
+                }
+                world.zone.take_orders(me);
             }
             10 => {
                 world
@@ -569,6 +660,9 @@ fn a_thousand_random_deaths_leave_no_trace() {
         assert_eq!(world.zone.workers().len(), 1, "round {round}: ghosts");
         let counted = world.zone.verify().unwrap().addresses;
         assert_eq!(counted, 0, "round {round}: addresses of ghosts");
+        let members = world.zone.verify().unwrap().members;
+        assert_eq!(members, 0, "round {round}: members of ghosts");
+        world.zone.take_orders(world.me);
     }
     assert_eq!(deaths, 1000);
     world

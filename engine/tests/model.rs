@@ -182,7 +182,7 @@ proptest! {
                             epoch: None,
                             authority: icomet_engine::Authority::Open,
                             stay: Stay::Always,
-                            tag: 0,
+                            user: None,
                         };
                         let mut found = Vec::new();
                         let s = reading.subscribe(&request, &limits, now, &mut found, &mut wake);

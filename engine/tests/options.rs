@@ -40,7 +40,7 @@ fn text(message: Message<'_>) -> String {
 fn subscribe(
     world: &World,
     name: &str,
-    (seq, tag): (u64, u64),
+    (seq, user): (u64, Option<&[u8]>),
     limits: &Limits,
     now: u64,
 ) -> (Subscription, Vec<String>) {
@@ -50,7 +50,7 @@ fn subscribe(
         epoch: None,
         authority: Authority::Open,
         stay: Stay::UnlessReady,
-        tag,
+        user,
     };
     let reading = world.zone.reading(world.me);
     let mut found = Vec::new();
@@ -115,7 +115,7 @@ fn a_message_carries_what_its_publisher_says() {
         of(|p| p.event = b"e"),
         of(|p| p.exclude = u64::MAX),
     ];
-    let (held, _) = subscribe(&world, "a", (0, 0), &limits(), NOW);
+    let (held, _) = subscribe(&world, "a", (0, None), &limits(), NOW);
     assert!(held.told);
     for publication in publications {
         publish(&world, "a", publication, NOW);
@@ -217,10 +217,10 @@ fn a_message_ends_by_its_own_time_and_is_passed_over_in_silence() {
             world.publish("x", content);
         }
     }
-    let (held, _) = subscribe(&world, "x", (5, 0), &limits(), NOW);
+    let (held, _) = subscribe(&world, "x", (5, None), &limits(), NOW);
     let channel = held.channel.unwrap();
     let at = |seq, now| {
-        let (answer, texts) = subscribe(&world, "x", (seq, 0), &limits(), now);
+        let (answer, texts) = subscribe(&world, "x", (seq, None), &limits(), now);
         if let Some(channel) = answer.channel {
             world.zone.unsubscribe(world.me, channel, 1, &limits(), now);
         }
@@ -282,7 +282,7 @@ fn what_a_channel_keeps_by_time_is_lost_with_it() {
     };
     publish("a", NOW);
     publish("b", NOW + 2000);
-    let (held, _) = subscribe(&world, "x", (3, 0), &kept, NOW);
+    let (held, _) = subscribe(&world, "x", (3, None), &kept, NOW);
     let channel = held.channel.unwrap();
     publish("c", NOW + 4000);
     let seen = |now| {
@@ -291,7 +291,7 @@ fn what_a_channel_keeps_by_time_is_lost_with_it() {
     };
     assert_eq!(seen(NOW + 4999), (1, 0, "abc".to_owned()));
     assert_eq!(seen(NOW + 5000), (2, 1, "bc".to_owned()));
-    let (answer, found) = subscribe(&world, "x", (1, 0), &kept, NOW + 7000);
+    let (answer, found) = subscribe(&world, "x", (1, None), &kept, NOW + 7000);
     assert_eq!(answer.lost.unwrap().count, Some(2));
     assert_eq!(found, ["c"]);
     assert_eq!(
@@ -338,7 +338,7 @@ fn a_long_ring_is_looked_through_part_by_part() {
         channel_buffer_size: 20_000,
         ..limits()
     };
-    let (held, _) = subscribe(&world, "x", (1, 0), &large, NOW);
+    let (held, _) = subscribe(&world, "x", (1, None), &large, NOW);
     assert!(held.channel.is_some());
     for n in 0..15_000 {
         let publication = Publication {
@@ -371,10 +371,10 @@ fn a_message_is_kept_from_the_user_of_a_tag() {
     publish(&world, "x", from_alice("1"), NOW);
     publish(&world, "x", from_alice("2"), NOW);
     // She waits behind them, as if she had them; he is told both.
-    let (answer, found) = subscribe(&world, "x", (1, alice), &limits(), NOW);
+    let (answer, found) = subscribe(&world, "x", (1, Some(b"alice")), &limits(), NOW);
     assert!(answer.channel.is_some() && answer.lost.is_none() && found.is_empty());
     assert_eq!((answer.first, answer.next), (3, 3));
-    let (answer, found) = subscribe(&world, "x", (1, bob), &limits(), NOW);
+    let (answer, found) = subscribe(&world, "x", (1, Some(b"bob")), &limits(), NOW);
     assert_eq!(
         (answer.first, found),
         (1, vec!["1".to_owned(), "2".to_owned()])
@@ -382,7 +382,7 @@ fn a_message_is_kept_from_the_user_of_a_tag() {
     // Between others hers is among what is found: who builds frames leaves it out.
     world.publish("x", "3");
     publish(&world, "x", from_alice("4"), NOW);
-    let (answer, found) = subscribe(&world, "x", (1, alice), &limits(), NOW);
+    let (answer, found) = subscribe(&world, "x", (1, Some(b"alice")), &limits(), NOW);
     assert_eq!((answer.first, found.len()), (3, 2));
 }
 

@@ -15,7 +15,7 @@ fn a_subscriber_passed_on_is_counted_once_and_wakes_its_new_worker() {
     let (old, new) = (world.worker(), world.worker());
     world.subscribe(old, "a", 0, Stay::Always).unwrap();
     let number = number_of(&world, old, "a");
-    let channel = world.zone.pass_on(b"a", number, 1, old, new).unwrap();
+    let channel = world.zone.pass_on(b"a", number, 1, None, old, new).unwrap();
     world.zone.passed_on(old);
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 2);
     let workers = world.zone.workers();
@@ -32,7 +32,10 @@ fn a_subscriber_passed_on_is_counted_once_and_wakes_its_new_worker() {
             Some(channel)
         );
     }
-    assert_eq!(world.zone.pass_on(b"a", number, 2, old, new), Some(channel));
+    assert_eq!(
+        world.zone.pass_on(b"a", number, 2, None, old, new),
+        Some(channel)
+    );
     world.check();
     world.publish("a", "two");
     assert_eq!(world.zone.take_dirty(old).next(&world.zone), None);
@@ -49,9 +52,17 @@ fn a_subscriber_of_a_worker_that_was_taken_off_is_counted_anew() {
     let number = number_of(&world, old, "a");
     world.zone.detach(old, &limits(), NOW);
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 0);
-    assert!(world.zone.pass_on(b"a", number, 1, old, new).is_some());
+    assert!(
+        world
+            .zone
+            .pass_on(b"a", number, 1, None, old, new)
+            .is_some()
+    );
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 1);
-    assert_eq!(world.zone.pass_on(b"nobody", number, 1, old, new), None);
+    assert_eq!(
+        world.zone.pass_on(b"nobody", number, 1, None, old, new),
+        None
+    );
     world.check();
 }
 
@@ -62,12 +73,12 @@ fn a_subscriber_is_not_passed_on_to_another_channel_of_that_name() {
     let number = number_of(&world, old, "a");
     world.publish("a", "one");
     // Beyond its end.
-    assert_eq!(world.zone.pass_on(b"a", number, 3, old, new), None);
+    assert_eq!(world.zone.pass_on(b"a", number, 3, None, old, new), None);
     let mut wake = WakeSet::default();
     assert!(world.zone.close(b"a", &limits(), NOW, &mut wake).is_some());
-    assert_eq!(world.zone.pass_on(b"a", number, 2, old, new), None);
+    assert_eq!(world.zone.pass_on(b"a", number, 2, None, old, new), None);
     world.publish("a", "first of the next");
-    assert_eq!(world.zone.pass_on(b"a", number, 2, old, new), None);
+    assert_eq!(world.zone.pass_on(b"a", number, 2, None, old, new), None);
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 0);
     world.check();
 }

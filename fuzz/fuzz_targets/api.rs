@@ -4,12 +4,14 @@
 
 #![no_main]
 
-use icomet_protocol::api::publication::{Media, Publication, batch, disconnect, plain, publish};
+use icomet_protocol::api::publication::{
+    Disconnect, Media, Publication, batch, disconnect, plain, publish,
+};
 use icomet_protocol::api::query::{self, Cursor};
 use icomet_protocol::api::{MAX_ID, MAX_LIMIT, Problem};
 use icomet_protocol::content::check_encoded;
 use icomet_protocol::option::{MAX_TTL, check_event};
-use icomet_protocol::params::check_channel_name;
+use icomet_protocol::params::{check_channel_name, check_user};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -40,10 +42,20 @@ fuzz_target!(|data: &[u8]| {
         Err(problem) => is_told(&problem),
     }
     match disconnect(data) {
-        Ok(name) => {
-            check_channel_name(name.as_bytes()).expect("a checked name");
+        Ok(asked) => {
+            let (user, channel) = match &asked {
+                Disconnect::Channel(channel) => (None, Some(channel)),
+                Disconnect::User(user, channel) => (Some(user), channel.as_ref()),
+            };
+            if let Some(name) = channel {
+                check_channel_name(name.as_bytes()).expect("a checked name");
+            }
+            if let Some(user) = user {
+                check_user(user.as_bytes()).expect("a checked id");
+            }
             if let Some(tree) = &tree {
-                assert_eq!(tree["channel"].as_str(), Some(&*name));
+                assert_eq!(tree["channel"].as_str(), channel.map(|name| &**name));
+                assert_eq!(tree["user"].as_str(), user.map(|user| &**user));
             }
         }
         Err(problem) => is_told(&problem),
@@ -76,8 +88,12 @@ fn queries(data: &[u8]) {
         }
         Err(problem) => is_told(&problem),
     }
-    if let Err(problem) = query::presence(data) {
-        is_told(&problem);
+    match query::presence(data) {
+        Ok(asked) => {
+            check_channel_name(asked.channel.as_bytes()).expect("a checked name");
+            assert!((1..=MAX_LIMIT as usize).contains(&asked.limit));
+        }
+        Err(problem) => is_told(&problem),
     }
     if let Err(problem) = query::none(data) {
         is_told(&problem);

@@ -45,6 +45,12 @@ pub struct Resume<'a> {
     pub idle: Option<u32>,
     /// JSONP callback of a long poll.
     pub callback: Option<&'a str>,
+    /// Whose it is, if that is known.
+    pub user: Option<&'a str>,
+    /// Number of the last order to end a user's subscribers that the old worker had.
+    pub orders: u64,
+    /// The tag by which one that is nobody's is kept from what it publishes itself; 0: it has none.
+    pub tag: u64,
     /// Byte of the frame that goes along from which on it has not taken it.
     pub rest: Option<u32>,
     /// Place of the worker that it leaves, among all workers, and which worker of that place.

@@ -115,6 +115,8 @@ pub struct Event {
     pub kind: Kind,
     /// The channel; none of a broadcast.
     pub channel: Option<Box<str>>,
+    /// Who the subscriber is, of an event about one or of a channel that it made, if that is known.
+    pub user: Option<Box<str>>,
     /// When, in milliseconds since 1970.
     pub time: u64,
     /// Its number among those of this hook and worker, from 1 on. A number that never arrives was left
@@ -151,6 +153,8 @@ struct Written<'a> {
     channel: Option<&'a str>,
     #[serde(flatten)]
     about: About,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -172,6 +176,7 @@ pub(crate) fn write(names: &Names, events: &[Event]) -> Result<Vec<u8>, serde_js
         time: event.time,
         channel: event.channel.as_deref(),
         about: event.about,
+        user: event.user.as_deref(),
     });
     serde_json::to_vec(&Batch {
         version: 1,
@@ -203,6 +208,7 @@ mod tests {
         let event = |kind, channel: Option<&str>, seq, about| Event {
             kind,
             channel: channel.map(Into::into),
+            user: (kind == Kind::Subscribe).then(|| "ann".into()),
             time: 7,
             seq,
             about,
@@ -231,7 +237,7 @@ mod tests {
             r#""node":"a","hub":"main","epoch":"00000000000000ff","worker":"0123456789abcdef""#;
         let written = [
             ("online", 1, r#""x\"y","order":9"#),
-            ("subscribe", 2, r#""x","transport":"sse""#),
+            ("subscribe", 2, r#""x","transport":"sse","user":"ann""#),
             ("publish", 3, r#""x","message_seq":5,"size":2,"subscribers":3"#),
             ("publish", 4, r#"null,"broadcast":true,"size":2"#),
         ]

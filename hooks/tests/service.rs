@@ -118,6 +118,7 @@ impl World {
             let event = Event {
                 kind: Kind::Online,
                 channel: Some(format!("c{seq}").into()),
+                user: None,
                 time: 1,
                 seq: *seq,
                 about: About::Channel { order: *seq },

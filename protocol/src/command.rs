@@ -10,10 +10,11 @@ use serde_json::value::RawValue;
 
 use crate::api::object;
 use crate::api::publication::{channel_name, check_id};
-use crate::api::query::History;
+use crate::api::query::{History, Presence};
 use crate::api::{DEFAULT_LIMIT, MAX_LIMIT, Problem};
 use crate::content::escape_str;
 use crate::number;
+use crate::option::{check_event, parse_ttl};
 
 /// Longest `id` of a command in bytes, as JSON.
 pub const MAX_COMMAND_ID: usize = 128;
@@ -54,12 +55,15 @@ pub enum Action<'a> {
         content: Vec<u8>,
         /// Under which it is done once.
         once: Option<Cow<'a, str>>,
+        /// How long it lives, in milliseconds, if it has a time of its own.
+        ttl: Option<u64>,
+        /// The name of its event.
+        event: Option<Cow<'a, str>>,
+        /// The client, or its user, is not to get it itself.
+        exclude: bool,
     },
     /// Who is in a channel.
-    Presence {
-        /// The channel's name.
-        channel: Cow<'a, str>,
-    },
+    Presence(Presence<'a>),
     /// What a channel has buffered.
     History(History<'a>),
     /// A sign of life.
@@ -73,7 +77,7 @@ impl Action<'_> {
             Action::Subscribe { .. } => "subscribe",
             Action::Unsubscribe { .. } => "unsubscribe",
             Action::Publish { .. } => "publish",
-            Action::Presence { .. } => "presence",
+            Action::Presence(_) => "presence",
             Action::History(_) => "history",
             Action::Ping => "ping",
         }
@@ -112,9 +116,9 @@ impl From<Problem> for Failure {
     }
 }
 
-const MEMBERS: [&str; 11] = [
+const MEMBERS: [&str; 15] = [
     "type", "id", "channel", "seq", "epoch", "token", "content", "once", "since", "limit",
-    "reverse",
+    "reverse", "cursor", "ttl", "event", "exclude",
 ];
 
 /// The members of a command.
@@ -150,6 +154,14 @@ impl<'a> Members<'a> {
         let value = self.get(name);
         let value = value.map(|value| object::string(value, &format!("/{name}")));
         Ok(value.transpose()?)
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, Failure> {
+        match self.get(name).map(RawValue::get) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad(format!("/{name}: true or false is needed"))),
+        }
     }
 
     fn number(&self, name: &str, max: u64) -> Result<Option<u64>, Failure> {
@@ -220,7 +232,7 @@ fn action<'a>(members: &Members<'a>) -> Result<Action<'a>, Failure> {
             }
         }
         "publish" => {
-            members.only(&["channel", "content", "once"])?;
+            members.only(&["channel", "content", "once", "ttl", "event", "exclude"])?;
             let content = members.get("content");
             let content = content.ok_or_else(|| missing("/content: any JSON is needed"))?;
             let mut escaped = Vec::new();
@@ -233,31 +245,40 @@ fn action<'a>(members: &Members<'a>) -> Result<Action<'a>, Failure> {
             if let Some(once) = &once {
                 check_id(once).map_err(|detail| bad(format!("/once: {detail}")))?;
             }
+            let ttl = members.get("ttl").map(|ttl| parse_ttl(ttl.get()));
+            let ttl = ttl.map(|ttl| ttl.map_err(|error| bad(format!("/ttl: {error}"))));
+            let event = members.text("event")?;
+            if let Some(event) = &event {
+                check_event(event.as_bytes()).map_err(|error| bad(format!("/event: {error}")))?;
+            }
             Action::Publish {
                 channel: members.channel()?,
                 content: escaped,
                 once,
+                ttl: ttl.transpose()?,
+                event,
+                exclude: members.flag("exclude")?,
             }
         }
         "presence" => {
-            members.only(&["channel"])?;
-            Action::Presence {
+            members.only(&["channel", "cursor", "limit"])?;
+            let cursor = members.text("cursor")?.map(|cursor| {
+                let known = number::parse_hex_u64(cursor.as_bytes());
+                known.ok_or_else(|| bad("/cursor: what an answer had as cursor is needed".into()))
+            });
+            Action::Presence(Presence {
                 channel: members.channel()?,
-            }
+                cursor: cursor.transpose()?,
+                limit: limit(members)?,
+            })
         }
         "history" => {
             members.only(&["channel", "since", "limit", "reverse"])?;
-            let limit = members.number("limit", MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
-            let reverse = match members.get("reverse").map(RawValue::get) {
-                None | Some("false") => false,
-                Some("true") => true,
-                Some(_) => return Err(bad("/reverse: true or false is needed".into())),
-            };
             Action::History(History {
                 channel: members.channel()?,
                 since: members.number("since", u64::MAX)?.unwrap_or(0),
-                limit: usize::try_from(limit).unwrap_or(usize::MAX).max(1),
-                reverse,
+                limit: limit(members)?,
+                reverse: members.flag("reverse")?,
             })
         }
         "ping" => {
@@ -271,6 +292,11 @@ fn action<'a>(members: &Members<'a>) -> Result<Action<'a>, Failure> {
         }
     };
     Ok(action)
+}
+
+fn limit(members: &Members<'_>) -> Result<usize, Failure> {
+    let limit = members.number("limit", MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX).max(1))
 }
 
 /// The answer to a command that was done; `answer` is a JSON object, whose members it gets.

@@ -11,7 +11,10 @@ pub use answer::{
 };
 pub use chunked::{LAST_CHUNK, chunk};
 pub use poll::PollBatch;
-pub use stream::{iframe_head, socket_text, sse_event, sse_retry, stream_frame};
+pub use stream::{
+    disconnected_end, disconnected_frame, iframe_head, socket_text, sse_event, sse_retry,
+    stream_frame,
+};
 
 /// How messages reach a subscriber.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Deserialize, serde::Serialize)]

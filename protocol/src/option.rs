@@ -27,11 +27,11 @@ pub fn parse_ttl(text: &str) -> Result<u64, OptionError> {
     }
 }
 
-/// Checks the id of a user whom a message is kept from: 1 to [`MAX_USER`] characters.
-pub fn check_user(user: &str) -> Result<(), OptionError> {
-    has_length(user, MAX_USER)
-        .then_some(())
-        .ok_or(OptionError::User)
+/// Checks the id of a user whom a message is kept from, as [`params::check_user`](crate::params::check_user)
+/// does.
+pub fn check_excluded(user: &str) -> Result<(), OptionError> {
+    let checked = crate::params::check_user(user.as_bytes());
+    checked.map(drop).map_err(|_| OptionError::User)
 }
 
 /// Whether a text has 1 to `most` characters. Characters are what descriptions of an API can count.
@@ -61,7 +61,10 @@ impl fmt::Display for OptionError {
                 f,
                 "a ttl is a number of seconds, more than 0 and at most {MAX_TTL}"
             ),
-            OptionError::User => write!(f, "a user's id has 1 to {MAX_USER} characters"),
+            OptionError::User => write!(
+                f,
+                "a user's id has 1 to {MAX_USER} characters, none of them a control character"
+            ),
         }
     }
 }
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_user_has_a_bounded_id() {
-        assert!(check_user("alice").is_ok() && check_user(&"é".repeat(MAX_USER)).is_ok());
-        assert!(check_user("").is_err() && check_user(&"x".repeat(MAX_USER + 1)).is_err());
+        assert!(check_excluded("alice").is_ok() && check_excluded(&"é".repeat(MAX_USER)).is_ok());
+        assert!(check_excluded("").is_err() && check_excluded(&"x".repeat(MAX_USER + 1)).is_err());
     }
 }

@@ -11,10 +11,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::number;
+use crate::option::has_length;
 use crate::option::{self, OptionError};
 
 /// Longest channel name in bytes.
 pub const MAX_CHANNEL_NAME: usize = 256;
+pub use crate::option::MAX_USER;
 /// Longest `wait` in seconds.
 pub const MAX_WAIT: u16 = 3600;
 /// Longest `expires` in seconds: 365 days.
@@ -136,6 +138,17 @@ impl<'a> Params<'a> {
         self.get_filled("token")
     }
 
+    /// `user`: who the subscriber says it is, checked as [`check_user`] does.
+    pub fn user(&self) -> Result<Option<Cow<'a, str>>, ParameterError> {
+        match self.get_filled("user") {
+            None => Ok(None),
+            Some(Cow::Borrowed(user)) => check_user(user).map(|user| Some(Cow::Borrowed(user))),
+            Some(Cow::Owned(user)) => {
+                check_user(&user).map(|user| Some(Cow::Owned(user.to_owned())))
+            }
+        }
+    }
+
     /// `content`; empty if absent.
     pub fn content(&self) -> Cow<'a, [u8]> {
         self.get("content").unwrap_or_default()
@@ -193,6 +206,19 @@ pub fn check_channel_name(name: &[u8]) -> Result<&str, ParameterError> {
     Ok(name)
 }
 
+/// Checks a user's id, from a parameter or from elsewhere: 1 to [`MAX_USER`] characters of UTF-8, none of
+/// them a control character.
+pub fn check_user(user: &[u8]) -> Result<&str, ParameterError> {
+    let user = std::str::from_utf8(user).map_err(|_| ParameterError::UserNotUtf8)?;
+    if !has_length(user, MAX_USER) {
+        return Err(ParameterError::UserLength);
+    }
+    if user.chars().any(char::is_control) {
+        return Err(ParameterError::UserControl);
+    }
+    Ok(user)
+}
+
 /// What is wrong with a parameter. Its text also says what would be right, and repeats no input.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ParameterError {
@@ -218,6 +244,12 @@ pub enum ParameterError {
         /// The parameter.
         name: &'static str,
     },
+    /// A `user` that is empty, or over [`MAX_USER`] characters.
+    UserLength,
+    /// A `user` that is not UTF-8.
+    UserNotUtf8,
+    /// A `user` with a control character.
+    UserControl,
     /// Not a number, or out of its range.
     Number {
         /// The parameter.
@@ -273,6 +305,11 @@ impl fmt::Display for ParameterError {
             }
             Self::ListLength { name } => {
                 write!(f, "{name} has not one value for each channel of cname")
+            }
+            Self::UserLength => f.write_str("user has 1 to 128 characters"),
+            Self::UserNotUtf8 => f.write_str("user is not valid UTF-8"),
+            Self::UserControl => {
+                f.write_str("user has a control character: only printable characters are taken")
             }
             Self::Number { name, min, max } => {
                 write!(f, "{name} is not a number from {min} to {max}")

@@ -2,9 +2,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+use icomet_protocol::Params;
 use icomet_protocol::api::problem::{Problem, Where};
-use icomet_protocol::api::publication::{Media, batch, plain, publish};
-use icomet_protocol::api::query::{Cursor, channels, history};
+use icomet_protocol::api::publication::{Disconnect, Media, batch, disconnect, plain, publish};
+use icomet_protocol::api::query::{Cursor, channels, history, history_of, presence, presence_of};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -69,6 +70,56 @@ fn options_are_read_from_the_body_or_the_query() {
         let place = Some(name.to_owned());
         let refused = code_of(plain(Media::Text, query.as_bytes(), b"x"));
         assert_eq!(refused, (400, "bad_parameter", place));
+    }
+}
+
+#[test]
+fn disconnect_names_a_channel_or_a_user_or_both() {
+    let channel = disconnect(br#"{"channel":"a"}"#);
+    assert_eq!(channel, Ok(Disconnect::Channel("a".into())));
+    let user = disconnect(br#"{"user":"ann"}"#);
+    assert_eq!(user, Ok(Disconnect::User("ann".into(), None)));
+    let both = disconnect(br#"{"user":"\u0061nn","channel":"a"}"#);
+    assert_eq!(both, Ok(Disconnect::User("ann".into(), Some("a".into()))));
+    let refused = |body: &str| code_of(disconnect(body.as_bytes()));
+    assert_eq!(refused("{}").1, "missing_member");
+    for (body, code, pointer) in [
+        (r#"{"user":""}"#, "bad_member", "/user"),
+        (r#"{"user":"a\n"}"#, "bad_member", "/user"),
+        (r#"{"user":1}"#, "wrong_type", "/user"),
+        (r#"{"user":"a","channel":""}"#, "bad_member", "/channel"),
+        (r#"{"user":"a","id":""}"#, "unknown_member", "/id"),
+    ] {
+        assert_eq!(
+            refused(body),
+            (400, code, Some(pointer.to_owned())),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn subscribers_ask_as_back_ends_do_and_may_say_more() {
+    let (query, more) = (
+        b"limit=7&cursor=00000000000000ff",
+        b"limit=7&cursor=00000000000000ff&x=1",
+    );
+    let of_api = presence(b"channel=a&limit=7&cursor=00000000000000ff").unwrap();
+    assert_eq!((of_api.limit, of_api.cursor), (7, Some(255)));
+    for query in [query.as_slice(), more] {
+        assert_eq!(
+            presence_of("a".into(), &Params::new(query, None)).unwrap(),
+            of_api
+        );
+    }
+    let of_api = history(b"channel=a&since=3&reverse=true").unwrap();
+    let params = Params::new(b"cname=a&since=3&reverse=true", None);
+    assert_eq!(history_of("a".into(), &params).unwrap(), of_api);
+    for bad in ["cursor=ff", "cursor=", "limit=0", "limit=%ff"] {
+        let name = bad.split('=').next().map(str::to_owned);
+        let params = Params::new(bad.as_bytes(), None);
+        let refused = code_of(presence_of("a".into(), &params));
+        assert_eq!(refused, (400, "bad_parameter", name), "{bad}");
     }
 }
 

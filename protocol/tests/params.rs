@@ -1,6 +1,6 @@
 //! Parameters: decoding, precedence, and each answer to bad input.
 
-use icomet_protocol::params::check_channel_name;
+use icomet_protocol::params::{check_channel_name, check_user};
 use icomet_protocol::{ParameterError, Params};
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -224,6 +224,31 @@ fn encode(value: &[u8]) -> String {
         .collect()
 }
 
+#[test]
+fn users() {
+    assert_eq!(query("").user(), Ok(None));
+    assert_eq!(query("user=").user(), Ok(None));
+    assert_eq!(query("user=ann").user(), Ok(Some("ann".into())));
+    assert_eq!(query("user=a+%c3%a9").user(), Ok(Some("a \u{e9}".into())));
+    let longest = "a".repeat(128);
+    assert_eq!(
+        query(&format!("user={longest}")).user(),
+        Ok(Some(longest.as_str().into()))
+    );
+    assert_eq!(
+        query(&format!("user={longest}a")).user(),
+        Err(ParameterError::UserLength)
+    );
+    assert_eq!(query("user=%ff").user(), Err(ParameterError::UserNotUtf8));
+    for control in ["%00", "%0a", "%7f", "%c2%85"] {
+        assert_eq!(
+            query(&format!("user=a{control}")).user(),
+            Err(ParameterError::UserControl)
+        );
+    }
+    assert_eq!(check_user(b""), Err(ParameterError::UserLength));
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(query: Vec<u8>, body: Option<Vec<u8>>) {
@@ -272,5 +297,10 @@ fn read_all(params: Params<'_>) {
         params.epoch(),
     );
     let _ = params.callback().map_err(|error| error.to_string());
-    let _ = (params.token(), params.content(), params.get(""));
+    let _ = (
+        params.token(),
+        params.user(),
+        params.content(),
+        params.get(""),
+    );
 }

@@ -37,6 +37,9 @@ pub struct LocationConf {
     channel: Cell<Option<ChannelSource>>,
     park: Cell<Option<bool>>,
     ws_publish: Cell<Option<bool>>,
+    user: Cell<Option<NonNull<ngx_http_complex_value_t>>>,
+    sub_presence: Cell<Option<bool>>,
+    sub_history: Cell<Option<bool>>,
     publishes: RefCell<Vec<Rc<LogPublish>>>,
 }
 
@@ -104,6 +107,23 @@ impl LocationConf {
         Marks::default()
             .with(Marks::PUBLISHES, self.ws_publish.get().unwrap_or(false))
             .with(Marks::BOUND, is_bound)
+            .with(Marks::PRESENCE, self.opens(Endpoint::Presence))
+            .with(Marks::HISTORY, self.opens(Endpoint::History))
+    }
+
+    /// Where a subscriber's user comes from, if not from the subscriber itself (`icomet_user`).
+    pub fn user(&self) -> Option<NonNull<ngx_http_complex_value_t>> {
+        self.user.get()
+    }
+
+    /// Whether a path can name that endpoint here: what tells of other subscribers, or of what was
+    /// published before, is opened by a directive of its own.
+    pub fn opens(&self, endpoint: Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Presence => self.sub_presence.get() == Some(true),
+            Endpoint::History => self.sub_history.get() == Some(true),
+            endpoint => endpoint.is_open(),
+        }
     }
 
     /// Where the channel's name comes from.
@@ -129,9 +149,10 @@ pub unsafe extern "C" fn icomet_create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_v
     })
 }
 
-/// A location inherits `icomet_channel`, `icomet_park`, `icomet_ws_publish` and, unless it has its own,
-/// `icomet_publish`. An `if` or `limit_except` block in a location is served as the location is; other
-/// locations inherit no content handler.
+/// A location inherits `icomet_channel`, `icomet_park`, `icomet_user`, `icomet_sub_presence`,
+/// `icomet_sub_history`, `icomet_ws_publish` and, unless it has its own, `icomet_publish`. An `if` or
+/// `limit_except` block in a location is served as the location is; other locations inherit no content
+/// handler.
 ///
 /// # Safety
 ///
@@ -164,6 +185,15 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         }
         if child.ws_publish.get().is_none() {
             child.ws_publish.set(parent.ws_publish.get());
+        }
+        if child.user.get().is_none() {
+            child.user.set(parent.user.get());
+        }
+        if child.sub_presence.get().is_none() {
+            child.sub_presence.set(parent.sub_presence.get());
+        }
+        if child.sub_history.get().is_none() {
+            child.sub_history.set(parent.sub_history.get());
         }
         if child.publishes.borrow().is_empty() {
             child.publishes.replace(parent.publishes.borrow().clone());
@@ -334,6 +364,73 @@ pub unsafe extern "C" fn icomet_set_park(
     // SAFETY: passed on as it came.
     guarded("icomet_park", CONF_ERROR, || unsafe {
         set_switch(cf, conf, "icomet_park", |location| &location.park)
+    })
+}
+
+/// Setter of `icomet_sub_presence`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_sub_presence(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: passed on as it came.
+    guarded("icomet_sub_presence", CONF_ERROR, || unsafe {
+        set_switch(cf, conf, "icomet_sub_presence", |location| {
+            &location.sub_presence
+        })
+    })
+}
+
+/// Setter of `icomet_sub_history`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_sub_history(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: passed on as it came.
+    guarded("icomet_sub_history", CONF_ERROR, || unsafe {
+        set_switch(cf, conf, "icomet_sub_history", |location| {
+            &location.sub_history
+        })
+    })
+}
+
+/// Setter of `icomet_user`.
+///
+/// # Safety
+///
+/// Called by nginx with a live configuration context and this level's configuration.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn icomet_set_user(
+    cf: *mut ngx_conf_t,
+    _command: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    guarded("icomet_user", CONF_ERROR, || {
+        // SAFETY: see the function.
+        let pair = unsafe { (Conf::from_raw(cf), conf.cast::<LocationConf>().as_ref()) };
+        let (Some(cf), Some(location)) = pair else {
+            return CONF_ERROR;
+        };
+        if location.user.get().is_some() {
+            return cf.error("\"icomet_user\" is duplicate");
+        }
+        let text = cf.arguments().get(1).copied().unwrap_or_default();
+        match cf.complex_value(text) {
+            Ok(value) => location.user.set(Some(value)),
+            Err(()) => return CONF_ERROR,
+        }
+        CONF_OK
     })
 }
 

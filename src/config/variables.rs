@@ -1,4 +1,4 @@
-//! The variables `$icomet_hub`, `$icomet_channel`, `$icomet_transport` and `$icomet_seq`.
+//! The variables `$icomet_hub`, `$icomet_channel`, `$icomet_transport`, `$icomet_seq` and `$icomet_user`.
 //!
 //! They have a value once a request reached an icomet endpoint: in `access_log`, header filters and
 //! rules that run after it; before that they are empty ("-" in a log).
@@ -20,7 +20,7 @@ const NOT_CACHEABLE: ngx_uint_t = 2;
 /// A value in the request's pool.
 type Value = fn(&Context, Request) -> Option<ngx_str_t>;
 
-const VARIABLES: [(&str, Value); 4] = [
+const VARIABLES: [(&str, Value); 5] = [
     ("icomet_hub", |context, request| {
         request.keep_text(&context.hub.name)
     }),
@@ -31,6 +31,7 @@ const VARIABLES: [(&str, Value); 4] = [
     ("icomet_seq", |context, request| {
         request.keep_text(&context.seq.get()?.to_string())
     }),
+    ("icomet_user", |context, _| Some(context.user())),
 ];
 
 /// Adds the variables to the configuration. `Err` when nginx refused one.

@@ -28,11 +28,11 @@ pub enum Operation {
     Batch,
     /// Tells what a channel has buffered.
     History,
-    /// Tells how many subscribers a channel has.
+    /// Tells who is subscribed to a channel.
     Presence,
     /// Lists channels.
     Channels,
-    /// Ends a channel's subscribers.
+    /// Ends a channel's subscribers, or a user's.
     Disconnect,
 }
 
@@ -169,7 +169,7 @@ fn with_body(request: &Request) -> ngx_int_t {
                 .map(|all| publish::Job::of_batch(all).begin(*request, context)),
             _ => {
                 let answered = publication::disconnect(&body)
-                    .and_then(|name| channels::disconnect(request, context, &name));
+                    .and_then(|asked| channels::disconnect(request, context, &asked));
                 Ok(send(*request, context, answered))
             }
         })
@@ -184,7 +184,7 @@ fn send(request: Request, context: &Context, answered: Result<Answer, Problem>) 
 }
 
 /// A problem as an answer.
-fn problem(what: &Problem) -> Answer {
+pub fn problem(what: &Problem) -> Answer {
     Answer::new(what.status, Problem::MEDIA_TYPE, what.to_json())
 }
 

@@ -7,7 +7,7 @@ use icomet_protocol::api::answer::{self, Published};
 use icomet_protocol::command::{self, Action, Command, Failure};
 use icomet_protocol::frame::{Socket, socket_text};
 
-use super::api::{history, no_such_channel, no_worker, refused};
+use super::api::{channels, history, no_such_channel, no_worker, refused};
 use crate::config::hub::{Auth, Hub};
 use crate::ffi::log;
 use crate::worker::many::JoinError;
@@ -37,7 +37,14 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
         Some((Rc::clone(&attached.hub), subscriber.marks))
     });
     let (hub, marks) = known.flatten().ok_or_else(no_worker)?;
-    let has = |name: &str| with(|worker| worker.has_channel(index, name)) == Some(true);
+    // Who has shown a channel's token, or got a channel by the configuration, may use that one.
+    let may_use = |name: &str| {
+        let is_open = hub.auth == Auth::None && !marks.has(Marks::BOUND);
+        let has_it = || with(|worker| worker.has_channel(index, name)) == Some(true);
+        (is_open || has_it())
+            .then_some(())
+            .ok_or_else(not_subscribed)
+    };
     match action {
         Action::Ping => Ok(b"{}".to_vec()),
         Action::Subscribe {
@@ -77,31 +84,40 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
             channel,
             content,
             once,
+            ttl,
+            event,
+            exclude,
         } => {
             if !marks.has(Marks::PUBLISHES) {
                 return Err(not_allowed("this location takes no messages of clients"));
             }
-            // Who has shown a channel's token, or got a channel by the configuration, may write to that one.
-            if (marks.has(Marks::BOUND) || hub.auth == Auth::Token) && !has(channel) {
-                return Err(not_subscribed());
-            }
-            publish(&hub, channel, content, once.as_deref())
+            may_use(channel)?;
+            let tag = || with(|worker| worker.tag_for_itself(index)).unwrap_or_default();
+            let publication = Publication {
+                content,
+                event: event.as_deref().unwrap_or_default().as_bytes(),
+                exclude: exclude.then(tag).unwrap_or_default(),
+                ttl: *ttl,
+                once: once.as_deref().map(|id| Once {
+                    id: id.as_bytes(),
+                    window: hub.idempotency_window,
+                    most: hub.max_idempotency_ids,
+                }),
+            };
+            publish(&hub, channel, &publication)
         }
-        Action::Presence { channel } => {
-            if !has(channel) {
-                return Err(not_subscribed());
+        Action::Presence(asked) => {
+            if !marks.has(Marks::PRESENCE) {
+                return Err(not_allowed("this location tells nobody who is there"));
             }
-            let found = with(|worker| {
-                let index = worker.hub_index(&hub)?;
-                worker.hubs.get(index)?.zone.channel(channel.as_bytes())
-            });
-            let subscribers = found.flatten().map_or(0, |channel| channel.subscribers);
-            Ok(answer::presence(channel, subscribers))
+            may_use(&asked.channel)?;
+            Ok(channels::presence_body(&hub, asked)?)
         }
         Action::History(asked) => {
-            if !has(&asked.channel) {
-                return Err(not_subscribed());
+            if !marks.has(Marks::HISTORY) {
+                return Err(not_allowed("this location tells nobody what was before"));
             }
+            may_use(&asked.channel)?;
             let body = with(|worker| history::body(worker, &hub, asked)).flatten();
             Ok(body.ok_or_else(no_worker)?.ok_or_else(no_such_channel)?)
         }
@@ -111,20 +127,9 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
 fn publish(
     hub: &Rc<Hub>,
     channel: &str,
-    content: &[u8],
-    id: Option<&str>,
+    publication: &Publication<'_>,
 ) -> Result<Vec<u8>, Failure> {
-    let once = id.map(|id| Once {
-        id: id.as_bytes(),
-        window: hub.idempotency_window,
-        most: hub.max_idempotency_ids,
-    });
-    let publication = Publication {
-        content,
-        once,
-        ..Publication::default()
-    };
-    let done = with(|worker| worker.publish(hub, channel, &publication));
+    let done = with(|worker| worker.publish(hub, channel, publication));
     let done = done.flatten().ok_or_else(no_worker)?;
     let done = done.map_err(|error| refused(hub, channel, &error))?;
     if done.crowded {

@@ -9,7 +9,7 @@ use icomet_websocket::handshake::Acceptance;
 use nginx_sys::ngx_int_t;
 
 use super::wanted::{Channel, Channels};
-use super::{Endpoint, input, is_one_of, method_not_allowed, upgrade};
+use super::{Endpoint, input, is_one_of, look, method_not_allowed, upgrade};
 use crate::answer::{Answer, FieldValue, send_head};
 use crate::config::location::LocationConf;
 use crate::context::{Context, Owner};
@@ -37,6 +37,11 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
     }
     if request.method() == Method::Options {
         return preflight(request, context);
+    }
+    if matches!(endpoint, Endpoint::Presence | Endpoint::History) {
+        return look::answer(&request, context, endpoint)
+            .uncached()
+            .send(request, context);
     }
     let answered = match endpoint.transport() {
         Some(transport) => subscribe(request, context, transport, None),
@@ -89,6 +94,11 @@ pub fn subscribe(
     };
     let wait = params.wait().map_err(input::bad)?.map(u64::from);
     let callback = params.callback().map_err(input::bad)?.filter(|_| poll);
+    let user = if echoes {
+        None
+    } else {
+        input::user(&request, context, &params)?
+    };
     let jsonp = callback.is_some();
     if request.method() == Method::Head {
         return Ok(send_stream_head(request, transport, jsonp));
@@ -128,6 +138,7 @@ pub fn subscribe(
             hub,
             one,
             many: many.as_deref(),
+            user: user.as_deref(),
             marks: request
                 .location()
                 .map(LocationConf::marks)
@@ -136,7 +147,6 @@ pub fn subscribe(
             callback: callback.clone(),
             noop,
             wait,
-            tag: 0,
         };
         Some(worker.admit(&ask, address, Held(request)))
     });

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use icomet_protocol::params::{ChannelNames, ParameterError, Params, check_channel_name};
+use icomet_protocol::params::{
+    ChannelNames, ParameterError, Params, check_channel_name, check_user,
+};
 
 use crate::answer::Answer;
 use crate::config::location::ChannelSource;
@@ -51,6 +53,29 @@ pub fn channel_name<'a>(
     };
     context.set_channel(request, &name);
     Ok(name)
+}
+
+/// Who the subscriber is: what the location says (`icomet_user`), and else what it says itself; noted for
+/// the log.
+pub fn user<'a>(
+    request: &'a Request,
+    context: &Context,
+    params: &Params<'a>,
+) -> Result<Option<Cow<'a, str>>, Answer> {
+    let user = match request.location().and_then(|location| location.user()) {
+        None => params.user().map_err(bad)?,
+        Some(value) => {
+            let no_memory = || Answer::error(500, "", "the user cannot be evaluated");
+            match request.evaluate(value).ok_or_else(no_memory)? {
+                b"" => None,
+                user => Some(Cow::Borrowed(check_user(user).map_err(bad)?)),
+            }
+        }
+    };
+    if let Some(user) = &user {
+        context.set_user(request, user);
+    }
+    Ok(user)
 }
 
 /// Whether the request names a channel at all, where the location says the name comes from.

@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use icomet_engine::{ChannelRef, DirtyList, Zone};
+use icomet_engine::{ChannelRef, DirtyList, WorkerId, Zone};
 use rustc_hash::FxHashMap;
 
 use super::broadcast::BroadcastJob;
 use super::channel::LocalChannel;
 use super::fanout::Job;
 use super::presence::Presence;
+use super::users::Orders;
 use crate::config::hub::Hub;
+use crate::ffi::event;
 use icomet_tables::Slab;
 
 /// A hub on this worker: the channels that have subscribers here, and the work on its way.
@@ -33,13 +35,18 @@ pub struct AttachedHub {
     pub presence: Presence,
     /// Broadcasts on their way.
     pub broadcasts: Slab<BroadcastJob>,
+    /// Whose subscribers were ordered to end.
+    pub orders: Orders,
     /// What the zone had said of repairs when it was last logged.
     pub repairs_logged: u64,
 }
 
 impl AttachedHub {
-    /// A hub that this worker has just attached to.
-    pub fn new(hub: Rc<Hub>, zone: Zone) -> AttachedHub {
+    /// Attaches a worker to a hub.
+    pub fn attach(hub: Rc<Hub>, zone: Zone, worker: WorkerId) -> AttachedHub {
+        let before = zone.orders();
+        zone.attach(worker, &hub.limits, event::now());
+        let orders = Orders::new(before, zone.orders());
         AttachedHub {
             hub,
             zone,
@@ -50,6 +57,7 @@ impl AttachedHub {
             jobs: VecDeque::new(),
             presence: Presence::default(),
             broadcasts: Slab::default(),
+            orders,
             repairs_logged: 0,
         }
     }

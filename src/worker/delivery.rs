@@ -34,6 +34,8 @@ pub enum Step {
     Answer(Leaving, Rc<Answer>),
     /// Send it a last frame; it is out of the tables.
     Finish(Leaving, Frame),
+    /// The same behind what it has not taken of an earlier one, from that byte on.
+    FinishBehind(Leaving, (Frame, usize), Frame),
 }
 
 /// nginx has freed the subscriber's request; the next seq that it had not been sent.
@@ -88,6 +90,9 @@ impl Step {
             }
             Step::Answer(leaving, answer) => leaving.answer(&answer),
             Step::Finish(leaving, frame) => leaving.finish(frame),
+            Step::FinishBehind(leaving, (frame, from), last) => {
+                leaving.finish_behind(frame.get(from..).unwrap_or_default(), &last);
+            }
         }
     }
 }
@@ -135,21 +140,29 @@ impl Worker {
             None => Vec::new(),
         };
         let (leaving, hub, left) = self.take_out(index)?;
+        let user = leaving.user.as_deref();
         for reference in left.channels() {
-            self.leave_channel(hub, *reference);
+            self.leave_channel(hub, *reference, user);
         }
         for name in told {
-            self.tell_subscriber(hub, icomet_hooks::Kind::Unsubscribe, &name, transport);
+            let kind = icomet_hooks::Kind::Unsubscribe;
+            self.tell_subscriber(hub, kind, &name, transport, user);
         }
         Some(leaving)
     }
 
     /// A subscriber that left the tables is no longer counted in the zone.
-    pub fn leave_channel(&mut self, hub: usize, reference: ChannelRef) {
+    pub fn leave_channel(&mut self, hub: usize, reference: ChannelRef, user: Option<&str>) {
         if let Some(attached) = self.hubs.get(hub) {
             let limits = &attached.hub.limits;
             let zone = attached.zone;
-            zone.unsubscribe(self.id, reference, 1, limits, event::now());
+            let now = event::now();
+            match user {
+                None => zone.unsubscribe(self.id, reference, 1, limits, now),
+                Some(user) => {
+                    zone.unsubscribe_user(self.id, reference, user.as_bytes(), limits, now);
+                }
+            }
         }
     }
 
@@ -162,14 +175,11 @@ impl Worker {
         }
         let hub = usize::from(subscriber.hub);
         let sink = subscriber.sink;
-        let is_many = subscriber.is_many();
+        let (is_many, has_user) = (subscriber.is_many(), subscriber.has_user());
         let seq = (!is_many).then_some(subscriber.cursor);
         if subscriber.has_more {
             self.callbacks.remove(&index);
             self.inputs.remove(&index);
-        }
-        if subscriber.has_user() {
-            self.users.remove(&index);
         }
         self.wheel.remove(&mut self.subscribers, index);
         let parked = match sink {
@@ -194,8 +204,18 @@ impl Worker {
             Left::One(self.leave_local(index)?)
         };
         self.leave(hub, index);
+        let user = match has_user {
+            true => self.user_left(hub, index),
+            false => None,
+        };
         self.subscribers.remove(index)?;
-        Some((Leaving { sink, seq, parked }, hub, left))
+        let leaving = Leaving {
+            sink,
+            seq,
+            user,
+            parked,
+        };
+        Some((leaving, hub, left))
     }
 
     /// Takes a subscriber, or a subscription, out of its channel's list.
@@ -265,7 +285,11 @@ impl Worker {
             let moves = self.handover.is_to_move(subscriber);
             return (!moves).then(|| (self.end_politely(index), false));
         }
-        if subscriber.is_many() {
+        let (has_user, is_many) = (subscriber.has_user(), subscriber.is_many());
+        if has_user && let Some(step) = self.end_if_ordered(index) {
+            return Some((step, false));
+        }
+        if is_many {
             return self.next_of_many(index);
         }
         let subscriber = self.subscribers.get_mut(index)?;
@@ -276,7 +300,7 @@ impl Worker {
         let reading = zone.reading(self.id);
         let room = room(subscriber.transport);
         let tag = match subscriber.has_user() {
-            true => self.users.get(&index).copied().unwrap_or_default(),
+            true => self.users.tag(index),
             false => 0,
         };
         let limits = &attached.hub.limits;

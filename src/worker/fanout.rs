@@ -115,11 +115,16 @@ impl Worker {
     /// Who waits for a turn of its own, and the hubs, by turns; no one holds another up.
     fn next_turn(&mut self) -> Turn {
         self.turns = self.turns.wrapping_add(1);
-        let alone = |worker: &mut Worker| match worker.resume.pop_front() {
-            Some(index) => Some(Turn::CatchUp(index)),
-            None => {
-                let index = worker.overdue.pop_front()?;
-                Some(Turn::Serve(index, worker.remind(index)))
+        let alone = |worker: &mut Worker| {
+            if let Some((index, step)) = worker.next_to_end() {
+                return Some(Turn::Serve(index, step));
+            }
+            match worker.resume.pop_front() {
+                Some(index) => Some(Turn::CatchUp(index)),
+                None => {
+                    let index = worker.overdue.pop_front()?;
+                    Some(Turn::Serve(index, worker.remind(index)))
+                }
             }
         };
         if self.turns.is_multiple_of(2)
@@ -139,6 +144,9 @@ impl Worker {
     }
 
     fn turn_in(&mut self, hub: usize) -> Turn {
+        if self.take_orders(hub) {
+            return Turn::Worked;
+        }
         let attached = &mut self.hubs[hub];
         if attached.jobs.len() < JOBS {
             if attached.dirty.is_none() && attached.zone.has_dirty(self.id) {
@@ -310,7 +318,7 @@ impl Job {
         };
         if !self.excluded.is_empty() {
             let who = subscriber.owner().unwrap_or(index);
-            let tag = worker.users.get(&who).copied().unwrap_or_default();
+            let tag = worker.users.tag(who);
             if self.excluded.contains(&tag) {
                 return Turn::CatchUp(index);
             }

@@ -233,15 +233,30 @@ impl Worker {
     }
 
     /// A subscriber came to, or left, this worker and no other one.
-    pub fn tell_subscriber(&mut self, hub: usize, kind: Kind, channel: &str, transport: Transport) {
+    pub fn tell_subscriber(
+        &mut self,
+        hub: usize,
+        kind: Kind,
+        channel: &str,
+        transport: Transport,
+        user: Option<&str>,
+    ) {
         if self.is_told(hub, kind) {
+            // A channel comes before what happens in it.
+            self.tell_changes();
             let transport = name_of(transport);
-            self.tell(hub, kind, Some(channel), About::Subscriber { transport });
+            let about = About::Subscriber { transport };
+            self.offer(hub, kind, Some(channel), user, about);
         }
     }
 
     /// Tells which channels came and went in operations of this worker.
     pub fn tell_changes(&mut self) {
+        self.tell_changes_by(None);
+    }
+
+    /// The same, when the last of them was that a user subscribed to a channel.
+    pub fn tell_changes_by(&mut self, subscriber: Option<(&str, &str)>) {
         if self.hooks.is_none() {
             return;
         }
@@ -262,7 +277,9 @@ impl Worker {
                     order: change.order,
                 };
                 let name = String::from_utf8_lossy(&change.name);
-                self.offer(hub, kind, Some(&name), about);
+                let maker = subscriber.filter(|(channel, _)| change.online && *channel == name);
+                let user = maker.map(|(_, user)| user);
+                self.offer(hub, kind, Some(&name), user, about);
             }
         }
     }
@@ -280,7 +297,9 @@ impl Worker {
             }
             let local = self.hubs[hub].channels.get(subscriber.channel);
             if let Some(name) = local.map(|local| std::rc::Rc::clone(&local.name)) {
-                self.tell_subscriber(hub, Kind::Unsubscribe, &name, transport);
+                let user = self.users.get(index).map(|user| user.id.clone());
+                let user = user.as_deref();
+                self.tell_subscriber(hub, Kind::Unsubscribe, &name, transport, user);
             }
         }
     }
@@ -288,10 +307,17 @@ impl Worker {
     fn tell(&mut self, hub: usize, kind: Kind, channel: Option<&str>, about: About) {
         // A channel comes before what happens in it.
         self.tell_changes();
-        self.offer(hub, kind, channel, about);
+        self.offer(hub, kind, channel, None, about);
     }
 
-    fn offer(&mut self, hub: usize, kind: Kind, channel: Option<&str>, about: About) {
+    fn offer(
+        &mut self,
+        hub: usize,
+        kind: Kind,
+        channel: Option<&str>,
+        user: Option<&str>,
+        about: About,
+    ) {
         let (Some(hooks), Some(attached)) = (&mut self.hooks, self.hubs.get(hub)) else {
             return;
         };
@@ -308,6 +334,7 @@ impl Worker {
             let event = Event {
                 kind,
                 channel: channel.map(Into::into),
+                user: user.map(Into::into),
                 time,
                 seq: lane.seq,
                 about,

@@ -59,7 +59,9 @@ impl Worker {
                 ));
                 attached.repairs_logged = repairs;
             }
-            if zone.has_dirty(self.id) || attached.has_work() {
+            attached.orders.forget(now);
+            let has_orders = zone.has_orders(self.id) || self.users.has_work();
+            if has_orders || zone.has_dirty(self.id) || attached.has_work() {
                 self.fanout.post();
             }
         }

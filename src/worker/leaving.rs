@@ -24,6 +24,8 @@ pub struct Leaving {
     pub sink: Sink,
     /// The next seq that it had not been sent; none for who listens to channels coming and going.
     pub seq: Option<u64>,
+    /// Whose it was, if that is known.
+    pub user: Option<Box<str>>,
     /// What a request made anew is given.
     pub parked: Option<Box<Parked>>,
 }
@@ -117,12 +119,16 @@ impl Leaving {
     }
 
     fn request(self) -> Option<Request> {
+        let user = self.user;
         match (self.sink, self.parked) {
             (Sink::Parked(connection, _), Some(parked)) => {
                 let request = parked.record.unpark(connection)?;
                 // Without memory for it the request has no context, and is ended.
                 if let Ok(context) = request.attach(Context::new(parked.hub)) {
                     context.set_channel(&request, &parked.channel);
+                    if let Some(user) = user {
+                        context.set_user(&request, &user);
+                    }
                     context.endpoint.set(endpoint::asked(&request));
                 }
                 Some(request)

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use super::attached::AttachedHub;
 use super::handover::{self, Handover, moving};
 use super::record::Records;
+use super::users::Users;
 use super::wheel::Wheel;
 use super::{
     Worker, address, doorbell, fanout, generation, hooks, housekeeping, idle, install, parking,
@@ -141,7 +142,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         subscribers: Slab::default(),
         wheel: Wheel::new(event::now()),
         callbacks: FxHashMap::default(),
-        users: FxHashMap::default(),
+        users: Users::default(),
         inputs: FxHashMap::default(),
         many: FxHashMap::default(),
         counted: address::Counted::default(),
@@ -178,8 +179,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
             .zone
             .get()
             .ok_or_else(|| format!("hub \"{}\" has no zone", hub.name))?;
-        zone.attach(id, &hub.limits, event::now());
-        worker.hubs.push(AttachedHub::new(hub, zone));
+        worker.hubs.push(AttachedHub::attach(hub, zone, id));
     }
     // Clients are served also when nobody can be told.
     if let Err(text) = hooks::start(&mut worker) {

@@ -174,9 +174,11 @@ impl Worker {
         }
         let reference = self.leave_local(entry);
         self.subscribers.remove(entry);
+        let user = self.users.get(owner).map(|user| user.id.clone());
         if let Some(reference) = reference {
-            self.leave_channel(hub, reference);
-            self.tell_subscriber(hub, icomet_hooks::Kind::Unsubscribe, &name, transport);
+            let (kind, user) = (icomet_hooks::Kind::Unsubscribe, user.as_deref());
+            self.leave_channel(hub, reference, user);
+            self.tell_subscriber(hub, kind, &name, transport, user);
         }
     }
 

@@ -113,6 +113,7 @@ pub fn repeat(now: u64) {
 pub fn end_all() {
     while let Some(sink) = with(Worker::take_idle_listener).flatten() {
         let leaving = Leaving {
+            user: None,
             sink: Sink::Held(sink),
             seq: None,
             parked: None,

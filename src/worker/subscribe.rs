@@ -34,8 +34,8 @@ pub struct Ask<'a> {
     pub noop: u64,
     /// The longest time a long poll waits, in seconds, if it said so; 0: not at all.
     pub wait: Option<u64>,
-    /// The tag of its user, from whom messages may be kept; 0: it is nobody's.
-    pub tag: u64,
+    /// Who it is, if that is known.
+    pub user: Option<&'a str>,
 }
 
 /// A channel that a client asks for.
@@ -116,8 +116,11 @@ impl Worker {
                 (true, _) => Stay::UnlessReady,
                 (false, _) => Stay::Always,
             },
-            tag: ask.tag,
+            user: ask.user.map(str::as_bytes),
         };
+        let tag = ask
+            .user
+            .map_or(0, |user| attached.zone.user_tag(user.as_bytes()));
         let mut messages = Vec::new();
         let mut wake = icomet_engine::WakeSet::default();
         let epoch = attached.zone.epoch();
@@ -137,12 +140,12 @@ impl Worker {
             frames::single(ask.transport, epoch, &message, ask.callback.as_ref())
         } else if poll && (!batch.is_empty() || ask.wait == Some(0)) {
             let (name, callback) = (ask.one.name, ask.callback.as_ref());
-            batch.poll(&reading, name, callback, true, ask.tag)
+            batch.poll(&reading, name, callback, true, tag)
         } else if batch.is_empty() || poll {
             Vec::new()
         } else {
             batch
-                .stream(&reading, ask.transport, epoch, ask.one.name, ask.tag)
+                .stream(&reading, ask.transport, epoch, ask.one.name, tag)
                 .whole(false)
                 .to_vec()
         };
@@ -158,11 +161,16 @@ impl Worker {
                 head.extend_from_slice(&begin);
                 let channel = attached.local(reference, ask.one.name, batch.channel_next);
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
+                if let Some(user) = ask.user {
+                    self.tell_changes_by(Some((ask.one.name, user)));
+                    self.user_came(index, ask.hub, user);
+                }
                 self.tell_subscriber(
                     ask.hub,
                     icomet_hooks::Kind::Subscribe,
                     ask.one.name,
                     ask.transport,
+                    ask.user,
                 );
                 Outcome::Held(index, Some(batch.next), Frame::new(head))
             }
@@ -200,19 +208,7 @@ impl Worker {
             has_more: ask.callback.is_some(),
             marks: ask.marks.with(Marks::MANY, ask.many.is_some()),
         };
-        let index = self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str));
-        self.set_user(index, ask.tag);
-        index
-    }
-
-    /// A subscriber is of the user of that tag; 0: of nobody.
-    pub fn set_user(&mut self, index: u32, tag: u64) {
-        if tag != 0
-            && let Some(subscriber) = self.subscribers.get_mut(index)
-        {
-            subscriber.marks = subscriber.marks.with(Marks::USER, true);
-            self.users.insert(index, tag);
-        }
+        self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str))
     }
 
     /// Takes a subscriber into the tables; its index.

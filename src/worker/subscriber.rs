@@ -60,8 +60,12 @@ impl Marks {
     /// The client of a WebSocket has the channel that the configuration names, and may have no other
     /// (`icomet_channel`).
     pub const BOUND: Marks = Marks(4);
-    /// It is of a user, whose tag stands in a table of the worker's.
+    /// It is of a user, or has a tag of its own; that stands in a table of the worker's.
     pub const USER: Marks = Marks(8);
+    /// The client of a WebSocket may ask who else is there (`icomet_sub_presence`).
+    pub const PRESENCE: Marks = Marks(16);
+    /// The client of a WebSocket may ask for what is buffered (`icomet_sub_history`).
+    pub const HISTORY: Marks = Marks(32);
 
     /// Whether it has that mark.
     pub fn has(self, mark: Marks) -> bool {
@@ -83,7 +87,7 @@ impl Subscriber {
     /// Not in a channel's list.
     pub const UNLINKED: (u32, u32) = (NONE, NONE);
 
-    /// Whether it is of a user, whose tag stands in a table of the worker's.
+    /// Whether it is of a user, or has a tag of its own.
     pub fn has_user(&self) -> bool {
         self.marks.has(Marks::USER)
     }

@@ -96,7 +96,7 @@ fn options_outlive_a_restart_and_times_go_on() {
         epoch: None,
         authority: Authority::Open,
         stay: Stay::Never,
-        tag: 0,
+        user: None,
     };
     let reading = fresh.zone.reading(fresh.me);
     let mut found = Vec::new();

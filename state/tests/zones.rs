@@ -62,7 +62,7 @@ fn contents(world: &World) -> Contents {
             epoch: None,
             authority: Authority::Open,
             stay: Stay::Always,
-            tag: 0,
+            user: None,
         };
         let reading = world.zone.reading(world.me);
         let mut found = Vec::new();

@@ -116,13 +116,24 @@ impl World {
         seq: u64,
         stay: Stay,
     ) -> Result<(Subscription, Vec<String>), SubscribeError> {
+        self.subscribe_as(worker, name, None, seq, stay)
+    }
+
+    pub fn subscribe_as(
+        &self,
+        worker: WorkerId,
+        name: &str,
+        user: Option<&str>,
+        seq: u64,
+        stay: Stay,
+    ) -> Result<(Subscription, Vec<String>), SubscribeError> {
         let request = Request {
             name: name.as_bytes(),
             seq,
             epoch: None,
             authority: Authority::Open,
             stay,
-            tag: 0,
+            user: user.map(str::as_bytes),
         };
         let reading = self.zone.reading(worker);
         let mut found: Vec<MessageRef> = Vec::new();

@@ -22,6 +22,7 @@ struct Held {
     worker: usize,
     place: ChannelRef,
     channel: usize,
+    user: Option<[u8; 1]>,
 }
 
 /// A broadcast on its way, and which channels it must reach.
@@ -310,6 +311,17 @@ impl Play {
             assert_eq!(info.expires_at, channel.expires);
             let first = info.first_seq == channel.first;
             assert!(first || (evicted && info.first_seq > channel.first));
+            let members = zone.members(&[*name], None, 100).expect("a channel");
+            let held = self.held.iter().filter(|held| held.channel == *number);
+            let mut users: Vec<_> = held.filter_map(|held| held.user).collect();
+            let connections: u32 = members.listed.iter().map(|m| m.connections).sum();
+            assert_eq!(connections as usize, users.len());
+            users.sort_unstable();
+            users.dedup();
+            let mut listed: Vec<_> = members.listed.into_iter().map(|m| m.user).collect();
+            listed.sort_unstable();
+            assert_eq!(listed, users);
+            assert_eq!(members.users as usize, users.len());
         }
         self.world.check();
     }

@@ -177,17 +177,45 @@ pub fn history<'m>(
     out
 }
 
+/// A user among a channel's subscribers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Member {
+    /// Its id.
+    pub user: String,
+    /// Its subscribers of the channel.
+    pub connections: u32,
+}
+
+/// What `presence` tells of a channel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Presence<'a> {
+    /// Its subscribers.
+    pub subscribers: u32,
+    /// Users among them.
+    pub users: u32,
+    /// A page of these.
+    pub members: &'a [Member],
+    /// Where the list goes on; without it, it was the last page.
+    pub cursor: Option<u64>,
+}
+
 /// The answer of `presence`.
-pub fn presence(channel: &str, subscribers: u32) -> Vec<u8> {
+pub fn presence(channel: &str, presence: &Presence<'_>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Answer<'a> {
         channel: &'a str,
         subscribers: u32,
-        // The ids of members come here, once subscribers say who they are (`user=`).
+        users: u32,
+        members: &'a [Member],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
     }
     json(&Answer {
         channel,
-        subscribers,
+        subscribers: presence.subscribers,
+        users: presence.users,
+        members: presence.members,
+        cursor: presence.cursor.map(hex),
     })
 }
 
@@ -221,14 +249,18 @@ pub fn channels(epoch: u64, channels: &[Channel], cursor: Option<String>) -> Vec
 }
 
 /// The answer of `disconnect`.
-pub fn disconnected(channel: &str, disconnected: u32) -> Vec<u8> {
+pub fn disconnected(channel: Option<&str>, user: Option<&str>, disconnected: u64) -> Vec<u8> {
     #[derive(Serialize)]
     struct Answer<'a> {
-        channel: &'a str,
-        disconnected: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channel: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a str>,
+        disconnected: u64,
     }
     json(&Answer {
         channel,
+        user,
         disconnected,
     })
 }

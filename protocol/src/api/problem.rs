@@ -128,10 +128,20 @@ pub(crate) fn of_name(error: ParameterError) -> &'static str {
     }
 }
 
+/// What is wrong with a user's id, in words that name no parameter.
+pub(crate) fn of_user(error: ParameterError) -> &'static str {
+    match error {
+        ParameterError::UserNotUtf8 => "a user's id is UTF-8",
+        ParameterError::UserControl => "a user's id has no control characters",
+        _ => "a user's id has 1 to 128 bytes",
+    }
+}
+
 /// The reason phrase of a status (RFC 9110, RFC 6585, RFC 4918).
 fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
+        401 => "Unauthorized",
         404 => "Not Found",
         405 => "Method Not Allowed",
         413 => "Content Too Large",

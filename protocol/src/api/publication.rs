@@ -6,12 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::problem::of_name;
+use super::problem::{of_name, of_user};
 use super::query::parameters;
 use super::{MAX_ID, Problem, object};
 use crate::content::escape_str;
-use crate::option::{OptionError, check_event, check_user, has_length, parse_ttl};
-use crate::params::check_channel_name;
+use crate::option::{OptionError, check_event, check_excluded, has_length, parse_ttl};
+use crate::params::{check_channel_name, check_user};
 
 /// What a body is taken for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,7 +127,7 @@ pub fn plain<'a>(media: Media, query: &'a [u8], body: &[u8]) -> Result<Publicati
         check_event(event.as_bytes()).map_err(bad("event"))?;
     }
     if let Some(user) = &exclude {
-        check_user(user).map_err(bad("exclude"))?;
+        check_excluded(user).map_err(bad("exclude"))?;
     }
     let mut content = Vec::new();
     if media == Media::Binary {
@@ -215,7 +215,7 @@ fn publication<'a>(
         event: checked(event, &format!("{pointer}/event"), |event| {
             check_event(event.as_bytes()).map(drop)
         })?,
-        exclude: checked(exclude, &format!("{pointer}/exclude"), check_user)?,
+        exclude: checked(exclude, &format!("{pointer}/exclude"), check_excluded)?,
     })
 }
 
@@ -282,12 +282,29 @@ pub(crate) fn channel_name<'a>(
     Ok(name)
 }
 
-/// The body of `disconnect`: `{"channel":NAME}`.
-pub fn disconnect(body: &[u8]) -> Result<Cow<'_, str>, Problem> {
-    let [channel] = object::members(object::parse(body)?, &["channel"], "")?;
-    match channel {
-        Some(channel) => channel_name(channel, "/channel"),
-        None => Err(missing("/channel", "channel is needed")),
+/// Whom `disconnect` ends.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Disconnect<'a> {
+    /// All subscribers of a channel.
+    Channel(Cow<'a, str>),
+    /// A user's, on one channel or on all.
+    User(Cow<'a, str>, Option<Cow<'a, str>>),
+}
+
+/// The body of `disconnect`: `{"channel":NAME}`, `{"user":ID}` or both.
+pub fn disconnect(body: &[u8]) -> Result<Disconnect<'_>, Problem> {
+    let [channel, user] = object::members(object::parse(body)?, &["channel", "user"], "")?;
+    let channel = channel.map(|channel| channel_name(channel, "/channel"));
+    let channel = channel.transpose()?;
+    match (user, channel) {
+        (Some(user), channel) => {
+            let user = object::string(user, "/user")?;
+            check_user(user.as_bytes())
+                .map_err(|error| Problem::at("/user", "bad_member", of_user(error)))?;
+            Ok(Disconnect::User(user, channel))
+        }
+        (None, Some(channel)) => Ok(Disconnect::Channel(channel)),
+        (None, None) => Err(missing("/channel", "channel, user or both are needed")),
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::problem::{of_name, shortened};
 use super::{DEFAULT_LIMIT, MAX_LIMIT, Problem};
 use crate::number;
-use crate::params::{MAX_CHANNEL_NAME, check_channel_name, decode};
+use crate::params::{MAX_CHANNEL_NAME, Params, check_channel_name, decode};
 
 /// The decoded values of parameters, in the order of `names`; each may be there once.
 pub(super) fn parameters<'a, const N: usize>(
@@ -80,23 +80,93 @@ pub fn history(query: &[u8]) -> Result<History<'_>, Problem> {
         parameters(query, &["channel", "since", "limit", "reverse"])?;
     Ok(History {
         channel: required_channel(channel)?,
-        since: since.map_or(Ok(0), |text| integer("since", &text, 0, u64::MAX))?,
+        since: since_of(since)?,
         limit: limit_of(limit)?,
-        reverse: match reverse.as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => {
-                let detail = "reverse is true or false";
-                return Err(Problem::of_parameter("reverse", "bad_parameter", detail));
-            }
-        },
+        reverse: reverse_of(reverse.as_deref())?,
     })
 }
 
-/// Reads the parameters of `presence`: the channel's name.
-pub fn presence(query: &[u8]) -> Result<Cow<'_, str>, Problem> {
-    let [channel] = parameters(query, &["channel"])?;
-    required_channel(channel)
+/// The same as a subscriber asks for it: its channel's name is found elsewhere, and parameters that are
+/// not known here may be the location's.
+pub fn history_of<'a>(channel: Cow<'a, str>, params: &Params<'_>) -> Result<History<'a>, Problem> {
+    Ok(History {
+        channel,
+        since: since_of(text_of(params, "since")?)?,
+        limit: limit_of(text_of(params, "limit")?)?,
+        reverse: reverse_of(text_of(params, "reverse")?.as_deref())?,
+    })
+}
+
+/// The parameters of `presence`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Presence<'a> {
+    /// The channel's name.
+    pub channel: Cow<'a, str>,
+    /// Where the list of users goes on.
+    pub cursor: Option<u64>,
+    /// Most users.
+    pub limit: usize,
+}
+
+/// Reads the parameters of `presence`.
+pub fn presence(query: &[u8]) -> Result<Presence<'_>, Problem> {
+    let [channel, cursor, limit] = parameters(query, &["channel", "cursor", "limit"])?;
+    Ok(Presence {
+        channel: required_channel(channel)?,
+        cursor: members_cursor(cursor)?,
+        limit: limit_of(limit)?,
+    })
+}
+
+/// The same as a subscriber asks for it, as [`history_of`].
+pub fn presence_of<'a>(
+    channel: Cow<'a, str>,
+    params: &Params<'_>,
+) -> Result<Presence<'a>, Problem> {
+    Ok(Presence {
+        channel,
+        cursor: members_cursor(text_of(params, "cursor")?)?,
+        limit: limit_of(text_of(params, "limit")?)?,
+    })
+}
+
+fn members_cursor(cursor: Option<Cow<'_, str>>) -> Result<Option<u64>, Problem> {
+    let Some(text) = cursor else { return Ok(None) };
+    match number::parse_hex_u64(text.as_bytes()) {
+        Some(place) => Ok(Some(place)),
+        None => Err(no_cursor()),
+    }
+}
+
+fn no_cursor() -> Problem {
+    let detail = "this is no cursor that an answer gave";
+    Problem::of_parameter("cursor", "bad_parameter", detail)
+}
+
+/// A parameter's value, if it is there.
+fn text_of<'a>(params: &Params<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, Problem> {
+    let not_utf8 = || Problem::of_parameter(name, "bad_parameter", "the value is not UTF-8");
+    let text = match params.get(name) {
+        None => return Ok(None),
+        Some(Cow::Borrowed(bytes)) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Some(Cow::Owned(bytes)) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    };
+    text.map(Some).ok_or_else(not_utf8)
+}
+
+fn since_of(since: Option<Cow<'_, str>>) -> Result<u64, Problem> {
+    since.map_or(Ok(0), |text| integer("since", &text, 0, u64::MAX))
+}
+
+fn reverse_of(reverse: Option<&str>) -> Result<bool, Problem> {
+    match reverse {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => {
+            let detail = "reverse is true or false";
+            Err(Problem::of_parameter("reverse", "bad_parameter", detail))
+        }
+    }
 }
 
 /// Where a list of channels goes on; for the client it is a text without meaning.
@@ -149,10 +219,7 @@ pub fn channels(query: &[u8]) -> Result<Channels<'_>, Problem> {
     }
     let cursor = match cursor {
         None => Cursor::default(),
-        Some(text) => Cursor::parse(&text).ok_or_else(|| {
-            let detail = "this is no cursor that an answer gave";
-            Problem::of_parameter("cursor", "bad_parameter", detail)
-        })?,
+        Some(text) => Cursor::parse(&text).ok_or_else(no_cursor)?,
     };
     Ok(Channels {
         prefix,

@@ -57,6 +57,29 @@ fn socket_message(socket: Socket, message: &Message<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the `close` of one subscriber whose channel goes on: it alone is ended.
+pub fn disconnected_frame(
+    transport: Transport,
+    epoch: u64,
+    message: &Message<'_>,
+    out: &mut Vec<u8>,
+) {
+    let Transport::WebSocket(socket) = transport else {
+        return stream_frame(transport, epoch, message, out);
+    };
+    let mut json = Vec::new();
+    message.write_json(&mut json);
+    socket_text(socket, &json, out);
+    disconnected_end(transport, out);
+}
+
+/// Appends what follows the `close` messages of a subscriber that is ended, all of them.
+pub fn disconnected_end(transport: Transport, out: &mut Vec<u8>) {
+    if matches!(transport, Transport::WebSocket(_)) {
+        frame::close(CloseCode::Policy, "disconnected", out);
+    }
+}
+
 fn refuse(code: CloseCode, message: &Message<'_>, out: &mut Vec<u8>) {
     frame::close(code, &String::from_utf8_lossy(message.content), out);
 }

@@ -1,10 +1,14 @@
-//! What back ends ask of channels: `presence`, `channels`, `disconnect`.
+//! What back ends ask of channels and users: `presence`, `channels`, `disconnect`.
 
-use icomet_engine::{ListCursor, WakeSet};
+use std::rc::Rc;
+
+use icomet_engine::{ClientAddress, ListCursor, Members, WakeSet};
+use icomet_protocol::api::publication::Disconnect;
 use icomet_protocol::api::{Problem, answer, query};
 
 use super::{JSON, no_such_channel, no_worker, refused};
 use crate::answer::Answer;
+use crate::config::hub::Hub;
 use crate::context::Context;
 use crate::ffi::event;
 use crate::ffi::request::Request;
@@ -15,15 +19,45 @@ const BUDGET: usize = 1 << 20;
 
 /// `presence`: a channel that is not there has nobody.
 pub fn presence(request: &Request, context: &Context) -> Result<Answer, Problem> {
-    let name = query::presence(request.query())?;
-    context.set_channel(request, &name);
-    let channel = with(|worker| {
-        let hub = worker.hub_index(&context.hub)?;
-        Some(worker.hubs[hub].zone.channel(name.as_bytes()))
+    let asked = query::presence(request.query())?;
+    context.set_channel(request, &asked.channel);
+    presence_of(context, &asked)
+}
+
+/// The same, once it is known what is asked for.
+pub fn presence_of(context: &Context, asked: &query::Presence<'_>) -> Result<Answer, Problem> {
+    Ok(Answer::new(200, JSON, presence_body(&context.hub, asked)?))
+}
+
+/// The same as JSON.
+pub fn presence_body(hub: &Rc<Hub>, asked: &query::Presence<'_>) -> Result<Vec<u8>, Problem> {
+    let name = &asked.channel;
+    let members = with(|worker| {
+        let hub = worker.hub_index(hub)?;
+        let zone = worker.hubs[hub].zone;
+        let members = zone.members(name.as_bytes(), asked.cursor, asked.limit);
+        Some(members.unwrap_or_default())
     });
-    let channel = channel.flatten().ok_or_else(no_worker)?;
-    let subscribers = channel.map_or(0, |channel| channel.subscribers);
-    Ok(Answer::new(200, JSON, answer::presence(&name, subscribers)))
+    let Members {
+        subscribers,
+        users,
+        listed,
+        cursor,
+    } = members.flatten().ok_or_else(no_worker)?;
+    let members: Vec<_> = listed
+        .into_iter()
+        .map(|member| answer::Member {
+            user: String::from_utf8_lossy(&member.user).into_owned(),
+            connections: member.connections,
+        })
+        .collect();
+    let told = answer::Presence {
+        subscribers,
+        users,
+        members: &members,
+        cursor,
+    };
+    Ok(answer::presence(name, &told))
 }
 
 /// `channels`: a page of the list.
@@ -67,8 +101,59 @@ pub fn list(request: &Request, context: &Context) -> Result<Answer, Problem> {
     ))
 }
 
-/// `disconnect`: the channel's subscribers are told `close` and ended; the channel goes on.
-pub fn disconnect(request: &Request, context: &Context, name: &str) -> Result<Answer, Problem> {
+/// `disconnect`: subscribers are told `close` and ended; their channels go on.
+pub fn disconnect(
+    request: &Request,
+    context: &Context,
+    asked: &Disconnect<'_>,
+) -> Result<Answer, Problem> {
+    match asked {
+        Disconnect::Channel(name) => disconnect_channel(request, context, name),
+        Disconnect::User(user, name) => disconnect_user(request, context, user, name.as_deref()),
+    }
+}
+
+/// A user's subscribers, on one channel or on all: how many there are, which each worker ends now.
+fn disconnect_user(
+    request: &Request,
+    context: &Context,
+    user: &str,
+    name: Option<&str>,
+) -> Result<Answer, Problem> {
+    context.set_user(request, user);
+    if let Some(name) = name {
+        context.set_channel(request, name);
+    }
+    let ordered = with(|worker| {
+        let hub = worker.hub_index(&context.hub)?;
+        let zone = worker.hubs[hub].zone;
+        let found = match name {
+            Some(name) => zone
+                .connections(name.as_bytes(), user.as_bytes())
+                .map(u64::from),
+            None => {
+                let tag = zone.user_tag(user.as_bytes());
+                Some(zone.subscribers_of(ClientAddress::of_user(tag)))
+            }
+        };
+        let Some(found) = found else {
+            return Some(Ok(None));
+        };
+        let mut wake = WakeSet::default();
+        let name = name.map(str::as_bytes);
+        let ordered = zone.order_end(user.as_bytes(), name, &mut wake);
+        worker.ring(&wake);
+        Some(ordered.map(|()| Some(found)))
+    });
+    let found = ordered.flatten().ok_or_else(no_worker)?;
+    let found = found
+        .map_err(|error| refused(&context.hub, name.unwrap_or_default(), &error))?
+        .ok_or_else(no_such_channel)?;
+    let body = answer::disconnected(name, Some(user), found);
+    Ok(Answer::new(200, JSON, body))
+}
+
+fn disconnect_channel(request: &Request, context: &Context, name: &str) -> Result<Answer, Problem> {
     context.set_channel(request, name);
     let ended = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
@@ -83,5 +168,6 @@ pub fn disconnect(request: &Request, context: &Context, name: &str) -> Result<An
     let ended = ended
         .map_err(|error| refused(&context.hub, name, &error))?
         .ok_or_else(no_such_channel)?;
-    Ok(Answer::new(200, JSON, answer::disconnected(name, ended)))
+    let body = answer::disconnected(Some(name), None, ended.into());
+    Ok(Answer::new(200, JSON, body))
 }

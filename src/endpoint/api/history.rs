@@ -21,7 +21,12 @@ const BYTES: usize = 256 << 10;
 pub fn history(request: &Request, context: &Context) -> Result<Answer, Problem> {
     let asked = query::history(request.query())?;
     context.set_channel(request, &asked.channel);
-    let told = with(|worker| body(worker, &context.hub, &asked)).flatten();
+    history_of(context, &asked)
+}
+
+/// The same, once it is known what is asked for.
+pub fn history_of(context: &Context, asked: &query::History<'_>) -> Result<Answer, Problem> {
+    let told = with(|worker| body(worker, &context.hub, asked)).flatten();
     let body = told.ok_or_else(no_worker)?;
     Ok(Answer::new(200, JSON, body.ok_or_else(no_such_channel)?))
 }

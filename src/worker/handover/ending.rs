@@ -88,6 +88,7 @@ impl Moving {
             callback,
             ..
         } = self.end;
+        let user = self.leaving.user.clone();
         if transport == Transport::LongPoll {
             let callback = callback
                 .as_deref()
@@ -105,7 +106,7 @@ impl Moving {
             let rest = frame.get(from..).unwrap_or_default();
             self.leaving.finish_behind(rest, &farewell(transport));
         }
-        ended(self.hub, &self.subscriptions);
+        ended(self.hub, &self.subscriptions, user.as_deref());
     }
 
     fn stand(&self) -> Stand {
@@ -124,10 +125,11 @@ impl Moving {
 
     fn tell_end(&self) {
         let transport = self.end.transport;
+        let user = self.leaving.user.as_deref();
         with(|worker| {
             for subscription in self.subscriptions.iter().flatten() {
                 let (name, kind) = (&subscription.name, icomet_hooks::Kind::Unsubscribe);
-                worker.tell_subscriber(self.hub, kind, name, transport);
+                worker.tell_subscriber(self.hub, kind, name, transport, user);
             }
         });
     }
@@ -137,6 +139,7 @@ impl Moving {
         if let Stand::One(next) = last.stand {
             self.leaving.seq = Some(next);
         }
+        let user = self.leaving.user.clone();
         if self.end.transport == Transport::LongPoll {
             let (epoch, jsonp) = (self.end.epoch, self.end.callback.is_some());
             let answer = last.stand.poll_answer(epoch, jsonp, last.frame);
@@ -151,7 +154,7 @@ impl Moving {
             }
             self.leaving.finish_behind(rest, &bytes);
         }
-        ended(self.hub, &self.subscriptions);
+        ended(self.hub, &self.subscriptions, user.as_deref());
     }
 
     /// Nobody knows whose it is: its client comes anew. Its count goes when this worker does.
@@ -169,10 +172,10 @@ impl Moving {
 }
 
 /// A subscriber that nobody took is no longer counted.
-fn ended(hub: usize, subscriptions: &[Result<Subscription, Option<u64>>]) {
+fn ended(hub: usize, subscriptions: &[Result<Subscription, Option<u64>>], user: Option<&str>) {
     with(|worker| {
         for subscription in subscriptions.iter().flatten() {
-            worker.leave_channel(hub, subscription.reference);
+            worker.leave_channel(hub, subscription.reference, user);
         }
         worker
             .handover

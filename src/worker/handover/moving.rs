@@ -399,12 +399,13 @@ impl Worker {
         let subscriber = self.subscribers.get(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
         let epoch = attached.zone.epoch();
+        let orders = attached.orders.last;
         let usual = ticks(attached.hub.polling_timeout);
         let end = PoliteEnd {
             transport: subscriber.transport,
             epoch,
             noop: subscriber.noop,
-            tag: self.users.get(&index).copied().unwrap_or_default(),
+            tag: self.users.tag(index),
             callback: self
                 .callbacks
                 .get(&index)
@@ -447,6 +448,12 @@ impl Worker {
             deadline,
             idle,
             callback: moving.end.callback.as_deref(),
+            user: moving.leaving.user.as_deref(),
+            orders,
+            tag: match moving.leaving.user {
+                Some(_) => 0,
+                None => moving.end.tag,
+            },
             rest: from,
             worker,
         };

@@ -268,9 +268,20 @@ impl Worker {
             deadline,
             idle,
             callback,
+            user,
+            orders,
+            tag,
             worker: (slot, incarnation),
             ..
         } = passage.resume;
+        let known = &self.hubs[destination.hub_index].orders;
+        let open = places.iter().filter_map(Place::open);
+        let names = open.map(|subscription| subscription.channel);
+        let Ok(orders) = user.map_or(Ok(Vec::new()), |user| known.since(orders, user, names))
+        else {
+            fresh.give_up();
+            return Err(Refusal::NoPlace);
+        };
         let names = self.handover.names();
         let variables = passage.variables.iter();
         let variables =
@@ -283,7 +294,8 @@ impl Worker {
         let attached = &mut self.hubs[destination.hub_index];
         let zone = attached.zone;
         let pass_on = |it: &Subscription<'_>| {
-            zone.pass_on(it.channel.as_bytes(), it.number, it.cursor, from, self.id)
+            let (name, user) = (it.channel.as_bytes(), user.map(str::as_bytes));
+            zone.pass_on(name, it.number, it.cursor, user, from, self.id)
         };
         // Of several channels all must be there: in part it could not be given back.
         let can_pass =
@@ -326,15 +338,24 @@ impl Worker {
             marks: place.location().marks().with(Marks::MANY, is_many),
         };
         let index = self.take_in(subscriber, callback);
+        if let Some(user) = user {
+            self.user_came(index, destination.hub_index, user);
+        } else if tag != 0 {
+            self.set_unnamed(index, tag);
+        }
         let mut rest = rest;
         if is_many {
-            let closes = self.take_over_many(index, destination.hub_index, places, from);
+            let hub = destination.hub_index;
+            let closes = self.take_over_many(index, hub, places, user, from);
             if !closes.is_empty() {
                 let (frame, sent) = rest.map(Rest::parts).unwrap_or_default();
                 let left = frame.get(sent..).unwrap_or_default();
                 let closes = enveloped(closes, kept.chunked);
                 rest = Some(Rest::new(Frame::new([left, &closes].concat()), 0));
             }
+        }
+        for order in orders {
+            self.end_later(index, order);
         }
         if let Some(address) = connection.address() {
             self.readmit(destination.hub_index, index, address.into());
@@ -356,6 +377,7 @@ impl Worker {
         owner: u32,
         hub: usize,
         places: &[Place<'_>],
+        user: Option<&str>,
         from: WorkerId,
     ) -> Vec<u8> {
         let mut taken = Vec::with_capacity(places.len());
@@ -363,7 +385,7 @@ impl Worker {
         for (index, place) in places.iter().enumerate() {
             taken.push(match place {
                 Place::Ended(position) => many::Place::Ended(*position),
-                Place::Open(it) => match self.take_over_one(owner, hub, it, from) {
+                Place::Open(it) => match self.take_over_one(owner, hub, it, user, from) {
                     Some(entry) => many::Place::Open(entry),
                     None => {
                         closed.push((index, Message::bare(Kind::Close, it.channel, it.cursor)));
@@ -391,13 +413,19 @@ impl Worker {
         owner: u32,
         hub: usize,
         it: &Subscription<'_>,
+        user: Option<&str>,
         from: WorkerId,
     ) -> Option<u32> {
         let attached = self.hubs.get_mut(hub)?;
         let name = it.channel.as_bytes();
-        let reference = attached
-            .zone
-            .pass_on(name, it.number, it.cursor, from, self.id)?;
+        let reference = attached.zone.pass_on(
+            name,
+            it.number,
+            it.cursor,
+            user.map(str::as_bytes),
+            from,
+            self.id,
+        )?;
         let local = attached.local(reference, it.channel, it.cursor);
         self.take_in_subscription(owner, local, it.cursor)
     }

@@ -195,7 +195,7 @@ impl Worker {
         let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;
         let (zone, transport) = (attached.zone, subscriber.transport);
         let tag = match subscriber.has_user() {
-            true => self.users.get(&owner).copied().unwrap_or_default(),
+            true => self.users.tag(owner),
             false => 0,
         };
         let limits = &attached.hub.limits;

@@ -56,13 +56,13 @@ impl Worker {
         let mut writer = Writer::new(transport, epoch, Vec::new(), None, &mut frames);
         let (mut room, mut wake) = (room(transport), WakeSet::default());
         let stay = Stay::Always;
-        let tag = self.users.get(&owner).copied().unwrap_or_default();
+        let user = self.users.get(owner).map(|user| user.id.clone());
         let entered = self.enter_channel(
             hub_index,
             &hub,
             wanted,
             stay,
-            tag,
+            user.as_deref(),
             0,
             &mut room,
             &mut writer,
@@ -80,7 +80,7 @@ impl Worker {
             many.places.push(Place::Open(entry));
         }
         let kind = icomet_hooks::Kind::Subscribe;
-        self.tell_subscriber(hub_index, kind, wanted.name, transport);
+        self.tell_subscriber(hub_index, kind, wanted.name, transport, user.as_deref());
         Ok(Joined {
             epoch,
             next: channel.cursor,

@@ -64,7 +64,7 @@ impl Worker {
                 &hub,
                 wanted,
                 stay,
-                ask.tag,
+                ask.user,
                 place,
                 &mut room,
                 &mut writer,
@@ -91,7 +91,7 @@ impl Worker {
         let nobody = !entered.is_empty() && entered.iter().all(Option::is_none);
         if full || nobody || (poll && ready) {
             for reference in entered.iter().flatten().filter_map(|e| e.reference) {
-                self.leave_channel(ask.hub, reference);
+                self.leave_channel(ask.hub, reference, ask.user);
             }
             self.ring(&wake);
             return if full {
@@ -114,9 +114,12 @@ impl Worker {
         });
         let places = places.collect();
         self.many.insert(owner, Many::new(places));
+        if let Some(user) = ask.user {
+            self.user_came(owner, ask.hub, user);
+        }
         for name in self.names_of(owner) {
             let kind = icomet_hooks::Kind::Subscribe;
-            self.tell_subscriber(ask.hub, kind, &name, ask.transport);
+            self.tell_subscriber(ask.hub, kind, &name, ask.transport, ask.user);
         }
         self.ring(&wake);
         Outcome::Held(
@@ -134,7 +137,7 @@ impl Worker {
         hub: &Hub,
         wanted: &Wanted<'_>,
         stay: Stay,
-        tag: u64,
+        user: Option<&str>,
         place: usize,
         room: &mut usize,
         writer: &mut Writer<'_>,
@@ -148,8 +151,9 @@ impl Worker {
             epoch: wanted.epoch,
             authority: authority(hub.auth, wanted.token),
             stay,
-            tag,
+            user: user.map(str::as_bytes),
         };
+        let tag = user.map_or(0, |user| zone.user_tag(user.as_bytes()));
         let mut messages = Vec::new();
         let reading = zone.reading(self.id);
         let now = event::now();

@@ -29,13 +29,14 @@ impl Play {
             true => Authority::Token(sent_token.as_bytes()),
             false => Authority::Open,
         };
+        let user = (choice >= 0x80).then_some([choice >> 5]);
         let request = Request {
             name: &[name],
             seq,
             epoch,
             authority,
             stay,
-            tag: 0,
+            user: user.as_ref().map(|user| user.as_slice()),
         };
         let until = self.until();
         let existed = self.model.names.contains_key(&name);
@@ -101,6 +102,7 @@ impl Play {
                     worker,
                     place,
                     channel: number,
+                    user,
                 });
             }
             None if channel.subscribers == 0 => channel.keep_until(until),
@@ -148,9 +150,11 @@ impl Play {
         }
         let held = self.held.swap_remove(nth);
         let (me, until) = (self.workers[held.worker], self.until());
-        self.world
-            .zone
-            .unsubscribe(me, held.place, 1, &self.limits, self.now);
+        let (zone, limits, now) = (self.world.zone, &self.limits, self.now);
+        match held.user {
+            None => zone.unsubscribe(me, held.place, 1, limits, now),
+            Some(user) => zone.unsubscribe_user(me, held.place, &user, limits, now),
+        }
         let channel = &mut self.model.channels[held.channel];
         channel.subscribers -= 1;
         if channel.subscribers == 0 {

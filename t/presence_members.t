@@ -339,3 +339,34 @@ until_true(sub {
 }, 'seven events');
 my @told = sort map { join ' ', $_->{type}, $_->{channel}, $_->{transport} // '-', $_->{user} // '-' } @events;
 same(join(', ', @told), 'online who13 - ann, online who13b - -, subscribe who13 sse ann, subscribe who13 stream -, subscribe who13b stream -, unsubscribe who13 sse ann, unsubscribe who13 stream -', 'events');
+
+
+
+=== TEST 14: a user of several channels is in each, and can be ended in one of them
+--- hub: max_subscribers_per_channel 100;
+--- play
+my @names = qw(many-a many-b);
+my %open = map { $_ => subscribe("/icomet/$_?cname=many-a,many-b&seq=1,1&user=ann") } qw(stream sse);
+my $poll = subscribe('/icomet/sub?cname=many-a,many-b&seq=1,1&user=ann');
+my $ws = ws('/icomet/ws?cname=many-a,many-b&seq=1,1&user=ann', 'many-a');
+my $other = subscribe('/icomet/stream?cname=many-a,many-b&seq=1,1&user=bob');
+same(present($_), '5 2: ann=4 bob=1', "present in $_") for @names;
+api('disconnect', '{"channel":"many-a","user":"ann"}', 200, qr/"disconnected":4/);
+same(message($open{$_}), data('many-a', 1, '', 'close'), "$_: close of the one") for sort keys %open;
+same($ws->said, data('many-a', 1, '', 'close'), 'WebSocket: close of the one');
+$poll->head;
+same($poll->rest, '[' . data('many-a', 1, '', 'close') . "]\n", 'long poll');
+until_true(sub { present('many-a') eq '1 1: bob=1' }, 'ann has left the one');
+same(present('many-b'), '4 2: ann=3 bob=1', 'and not the other');
+push_ok($_, 'x') for @names;
+same(message($open{$_}), data('many-b', 1, 'x'), "$_: of the other") for sort keys %open;
+same($ws->said, data('many-b', 1, 'x'), 'WebSocket: of the other');
+same(join(' ', sort map { message($other) } 1 .. 2), join(' ', map { data($_, 1, 'x') } @names), 'bob has both');
+api('disconnect', '{"user":"ann"}', 200, qr/"disconnected":3/);
+for (sort keys %open) {
+    same(message($open{$_}), data('many-b', 2, '', 'close'), "$_: close of all");
+    same($open{$_}->end, 'complete', "$_: end");
+}
+same($ws->said, data('many-b', 2, '', 'close'), 'WebSocket: close of all');
+matches($ws->said, qr/\Aclose 1008 /, 'WebSocket: end');
+until_true(sub { present('many-b') eq '1 1: bob=1' }, 'ann has left');

@@ -96,6 +96,9 @@ asks($ws, '{"type":"publish","channel":"cmd3-other","content":"once","once":"k1"
 asks($ws, '{"type":"publish","channel":"cmd3-other","content":"once","once":"k1"}', qr/"seq":3,"subscribers":1,"duplicate":true/, 'again');
 fails($ws, '{"type":"publish","channel":"cmd3-other","content":"other","once":"k1"}', 'id_reused');
 same(message($other), data('cmd3-other', 3, 'once'), 'once');
+asks($ws, '{"type":"publish","channel":"cmd3-other","content":"x","event":"price","ttl":60}', qr/"seq":4/);
+matches(message($other), qr/"seq":4,"content":"x","event":"price"\}/, 'with an event');
+fails($ws, '{"type":"publish","channel":"cmd3-other","content":"x",' . $_ . '}', 'bad_member') for '"ttl":0', '"ttl":"1"', '"event":""', '"exclude":1';
 $ws->send(0x81, '{"type":"publish","id":2,"channel":"cmd3","content":"mine"}');
 my @got = sort map { $ws->said } 1 .. 2;
 same($got[0], data('cmd3', 1, 'mine'), 'to its own channel');
@@ -137,15 +140,25 @@ same($ws->said, data('cmd5-a', 1, 'x'), 'to its own');
 
 
 
-=== TEST 6: presence and history of what it has
+=== TEST 6: presence and history, where the location opens them
+--- config
+    location /icomet/    { icomet_sub main; icomet_sub_presence on; icomet_sub_history on; }
+    location /closed/    { icomet_sub main; }
+    location /bound/     { icomet_sub main; icomet_channel "cmd6"; icomet_sub_presence on; icomet_sub_history on; }
+    location /icomet-admin/ { icomet_pub main; }
 --- play
 push_ok('cmd6', "m$_") for 1 .. 3;
-my $ws = ws('/icomet/ws?cname=cmd6&seq=4');
-fails($ws, '{"type":"presence","id":1,"channel":"cmd6-b"}', 'not_subscribed', 1);
-fails($ws, '{"type":"history","id":1,"channel":"cmd6-b"}', 'not_subscribed', 1);
-asks($ws, '{"type":"presence","id":2,"channel":"cmd6"}', qr/\A\{"type":"reply","id":2,"command":"presence","channel":"cmd6","subscribers":1[,}]/);
+my $ws = ws('/icomet/ws?cname=cmd6&seq=4&user=ann');
+asks($ws, '{"type":"presence","id":2,"channel":"cmd6"}', '{"type":"reply","id":2,"command":"presence","channel":"cmd6","subscribers":1,"users":1,"members":[{"user":"ann","connections":1}]}');
 asks($ws, '{"type":"history","id":3,"channel":"cmd6","since":1,"limit":1}', qr/\A\{"type":"reply","id":3,"command":"history","channel":"cmd6","epoch":"$EPOCH","first_seq":1,"next_seq":4,"lost":0,"more":true,"messages":\[\{"seq":2,[^]]*"content":"m2"\}\]\}\z/);
 asks($ws, '{"type":"history","id":4,"channel":"cmd6","reverse":true,"limit":1}', qr/"more":true,"messages":\[\{"seq":3,[^]]*"content":"m3"\}\]\}\z/);
+my $closed = ws('/closed/ws?cname=cmd6&seq=4');
+fails($closed, '{"type":"presence","id":1,"channel":"cmd6"}', 'not_allowed', 1);
+fails($closed, '{"type":"history","id":1,"channel":"cmd6"}', 'not_allowed', 1);
+my $bound = ws('/bound/ws?seq=4');
+fails($bound, '{"type":"presence","id":1,"channel":"cmd6-b"}', 'not_subscribed', 1);
+fails($bound, '{"type":"history","id":1,"channel":"cmd6-b"}', 'not_subscribed', 1);
+asks($bound, '{"type":"presence","id":2,"channel":"cmd6"}', qr/"subscribers":3,"users":1,/);
 
 
 

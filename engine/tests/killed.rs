@@ -120,7 +120,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 35] = [
+const OPERATIONS: [(&str, Operation); 34] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),

@@ -18,9 +18,10 @@ fuzz_target!(|data: &[u8]| {
             let tree = tree.as_ref().expect("what is taken is JSON");
             assert_eq!(tree["type"], read.action.name());
             let channel = match &read.action {
-                Action::Subscribe { channel, .. }
-                | Action::Unsubscribe { channel }
-                | Action::Presence { channel } => Some(channel),
+                Action::Subscribe { channel, .. } | Action::Unsubscribe { channel } => {
+                    Some(channel)
+                }
+                Action::Presence(asked) => Some(&asked.channel),
                 Action::Publish {
                     channel, content, ..
                 } => {

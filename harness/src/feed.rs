@@ -108,13 +108,16 @@ pub struct Parser {
     pings: usize,
     /// A WebSocket's close frame has come.
     is_closed: bool,
+    /// The response is of several channels: who reads it holds the ids against all of them.
+    is_many: bool,
 }
 
 impl Parser {
     /// A parser for the body of this transport.
-    pub fn new(transport: Transport) -> Self {
+    pub fn new(transport: Transport, is_many: bool) -> Self {
         Self {
             transport,
+            is_many,
             text: Vec::new(),
             id: None,
             data: None,
@@ -204,7 +207,9 @@ impl Parser {
             let id = self.id.take();
             if let Some(data) = self.data.take() {
                 let mut message = Message::parse(data.as_bytes())?;
-                check_id(&message, id.as_deref())?;
+                if !self.is_many {
+                    check_id(&message, id.as_deref())?;
+                }
                 message.id = id;
                 events.push_back(Event::Message(message));
             }
@@ -285,7 +290,7 @@ impl Feed {
             connection,
             worker: head.worker(),
             decoder,
-            parser: Parser::new(transport),
+            parser: Parser::new(transport, is_many(target)),
             events: VecDeque::new(),
             begun: false,
             hint: None,
@@ -337,6 +342,14 @@ impl Feed {
     }
 }
 
+/// Whether a target names several channels.
+fn is_many(target: &str) -> bool {
+    let cname = target
+        .split(['?', '&'])
+        .find(|part| part.starts_with("cname="));
+    cname.is_some_and(|cname| cname.contains(','))
+}
+
 /// Refuses an answer that is not the transport's.
 pub fn check_head(head: &Head, transport: Transport) -> Result<(), HttpError> {
     let kind = head.header("content-type").unwrap_or("");
@@ -361,7 +374,7 @@ mod tests {
     use super::*;
 
     fn messages(transport: Transport, text: &[u8]) -> Result<Vec<(String, u64)>, String> {
-        let mut parser = Parser::new(transport);
+        let mut parser = Parser::new(transport, false);
         let mut events = VecDeque::new();
         for byte in text {
             parser.text.push(*byte);

@@ -20,7 +20,17 @@ pub struct HubAddress {
 impl HubAddress {
     /// A subscriber's URL without further parameters.
     pub fn front(&self, endpoint: &str, channel: &str) -> String {
-        format!("/{}/{endpoint}?cname={}", self.name, encode(channel))
+        self.front_many(endpoint, [channel])
+    }
+
+    /// The same of several channels.
+    pub fn front_many<'a>(
+        &self,
+        endpoint: &str,
+        channels: impl IntoIterator<Item = &'a str>,
+    ) -> String {
+        let names: Vec<_> = channels.into_iter().map(encode).collect();
+        format!("/{}/{endpoint}?cname={}", self.name, names.join(","))
     }
 
     /// A back end's URL.

@@ -45,16 +45,23 @@ struct Poll {
     reused: bool,
 }
 
-/// A client of one channel.
+/// How far a client is in one of its channels.
+#[derive(Debug)]
+struct Track {
+    channel: String,
+    due: Option<u64>,
+}
+
+/// A client of one channel or several.
 #[derive(Debug)]
 pub struct Subscriber {
     hub: HubAddress,
-    /// The channel.
+    /// The channel; of several all, with commas between.
     pub channel: String,
     /// How it subscribes.
     pub transport: Transport,
     first: u64,
-    due: Option<u64>,
+    tracks: Vec<Track>,
     by_id: bool,
     id: Option<String>,
     noop: u64,
@@ -75,12 +82,21 @@ pub struct Subscriber {
 impl Subscriber {
     /// A subscriber that wants messages from `seq` on (0: from now on).
     pub fn new(hub: HubAddress, channel: &str, transport: Transport, seq: u64) -> Self {
+        Self::of_many(hub, &[channel], transport, seq)
+    }
+
+    /// A subscriber that wants messages of all these channels from `seq` on.
+    pub fn of_many(hub: HubAddress, channels: &[&str], transport: Transport, seq: u64) -> Self {
+        let track = |channel: &&str| Track {
+            channel: (*channel).to_owned(),
+            due: (seq > 0).then_some(seq),
+        };
         Self {
             hub,
-            channel: channel.to_owned(),
+            channel: channels.join(","),
             transport,
             first: seq,
-            due: (seq > 0).then_some(seq),
+            tracks: channels.iter().map(track).collect(),
             by_id: false,
             id: None,
             noop: 0,
@@ -132,9 +148,14 @@ impl Subscriber {
         self.link = None;
     }
 
-    /// The seq it waits for, when it knows one.
+    /// The seq it waits for, when it knows one; of several channels that of the first.
     pub fn due(&self) -> Option<u64> {
-        self.due
+        self.tracks.first()?.due
+    }
+
+    /// Whether it waits for that seq in each of its channels.
+    pub fn waits_for(&self, seq: u64) -> bool {
+        self.tracks.iter().all(|track| track.due == Some(seq))
     }
 
     /// The worker that serves its open connection.
@@ -206,9 +227,20 @@ impl Subscriber {
                 (self.first, format!("Last-Event-ID: {id}\r\n"))
             }
             (true, Some(tag)) => (self.first, format!("If-None-Match: {tag}\r\n")),
-            _ => (self.due.unwrap_or(self.first), String::new()),
+            _ => (0, String::new()),
         };
-        let front = self.hub.front(self.transport.endpoint(), &self.channel);
+        let seqs: Vec<_> = self
+            .tracks
+            .iter()
+            .map(|track| match seq {
+                0 => track.due.unwrap_or(self.first),
+                seq => seq,
+            })
+            .map(|seq| seq.to_string())
+            .collect();
+        let seq = seqs.join(",");
+        let names = self.tracks.iter().map(|track| track.channel.as_str());
+        let front = self.hub.front_many(self.transport.endpoint(), names);
         let callback = match self.transport {
             Transport::Jsonp => format!("&cb={CALLBACK}"),
             _ => String::new(),
@@ -283,7 +315,10 @@ impl Subscriber {
             "{} subscriber of {} (due {:?}, connection {})",
             format!("{:?}", self.transport).to_lowercase(),
             self.channel,
-            self.due,
+            self.tracks
+                .iter()
+                .map(|track| track.due)
+                .collect::<Vec<_>>(),
             self.connections
         )
     }
@@ -337,55 +372,82 @@ impl Subscriber {
 
     /// Holds a message against what is due, and moves on.
     fn account(&mut self, message: Message) -> Result<Step> {
-        ensure!(
-            message.cname == self.channel,
-            "a message of channel {:?}",
-            message.cname
-        );
+        if message.kind == "noop" {
+            // Of several channels it is of none.
+            let cname = match self.tracks.as_slice() {
+                [track] => track.channel.as_str(),
+                _ => "",
+            };
+            ensure!(message.cname == cname, "a noop of {:?}", message.cname);
+            ensure!(
+                message.seq == self.noop,
+                "noop {} came, the counter was {}",
+                message.seq,
+                self.noop
+            );
+            self.noop += 1;
+            return Ok(Step::Message(message));
+        }
+        let track = self.tracks.iter_mut();
+        let Some(track) = track
+            .into_iter()
+            .find(|track| track.channel == message.cname)
+        else {
+            bail!("a message of channel {:?}", message.cname);
+        };
+        let due = track.due.unwrap_or(message.seq);
         match message.kind.as_str() {
             "data" | "broadcast" => {
-                let due = self.due.unwrap_or(message.seq);
                 ensure!(
                     message.seq == due,
                     "seq {} came, {due} was due",
                     message.seq
                 );
-                self.due = Some(message.seq + 1);
+                track.due = Some(message.seq + 1);
             }
             "next_seq" => {
-                let due = self.due.unwrap_or(message.seq);
                 ensure!(
                     message.seq == due,
                     "next_seq {} came, {due} was due",
                     message.seq
                 );
-                self.due = Some(message.seq);
-            }
-            "noop" => {
-                ensure!(
-                    message.seq == self.noop,
-                    "noop {} came, the counter was {}",
-                    message.seq,
-                    self.noop
-                );
-                self.noop += 1;
+                track.due = Some(message.seq);
             }
             "lost" if self.tolerate_lost => {
                 let count: u64 = message.content.parse()?;
-                let due = self.due.unwrap_or(message.seq);
                 ensure!(
                     count > 0 && due + count == message.seq,
                     "lost {count} before {} came, {due} was due",
                     message.seq
                 );
                 self.lost += count;
-                self.due = Some(message.seq);
+                track.due = Some(message.seq);
             }
             kind => bail!("{kind} came, seq {} {:?}", message.seq, message.content),
         }
         if message.id.is_some() {
             self.id = message.id.clone();
+            if self.tracks.len() > 1 {
+                self.check_positions()?;
+            }
         }
         Ok(Step::Message(message))
+    }
+
+    /// An id of several channels says what it has of each.
+    fn check_positions(&self) -> Result<()> {
+        let id = self.id.as_deref().unwrap_or_default();
+        let positions = id.split_once('-').map_or("", |(_, positions)| positions);
+        let told: Vec<_> = positions
+            .split('.')
+            .map(|position| u64::from_str_radix(position, 36).ok())
+            .collect();
+        let had: Vec<_> = self
+            .tracks
+            .iter()
+            .map(|track| Some(track.due.unwrap_or(self.first).saturating_sub(1)))
+            .collect();
+        ensure!(told == had, "id {id:?}, and it had {had:?}");
+        Ok(())
     }
 }

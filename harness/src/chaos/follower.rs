@@ -1,5 +1,6 @@
-//! A subscriber that follows its channel through everything, and is cut off by its own side at times.
+//! A subscriber that follows its channels through everything, and is cut off by its own side at times.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -31,22 +32,24 @@ pub enum Rudeness {
 pub struct Follower {
     /// Who it is.
     pub name: String,
-    /// The last probe that it heard.
-    pub heard: Arc<AtomicU64>,
+    /// The last probe that it heard, of each of its channels.
+    heard: Vec<Arc<AtomicU64>>,
     orders: UnboundedSender<Rudeness>,
 }
 
 impl Follower {
-    /// Starts the `index`th follower of a channel.
+    /// Starts the `index`th follower of those channels, which are of one hub.
     pub fn start(
         world: &Arc<World>,
-        channel: usize,
+        channels: Range<usize>,
         index: usize,
         tasks: &mut JoinSet<Result<()>>,
     ) -> Self {
-        let found = &world.channels[channel];
-        let transport = Transport::of(channel + index);
-        let mut subscriber = Subscriber::new(found.hub, &found.name, transport, 1)
+        let found = &world.channels[channels.start];
+        let transport = Transport::of(channels.start + index);
+        let all = &world.channels[channels.clone()];
+        let names: Vec<_> = all.iter().map(|channel| channel.name.as_str()).collect();
+        let mut subscriber = Subscriber::of_many(found.hub, &names, transport, 1)
             .by_id(index / Transport::ALL.len() % 2 == 1)
             .identified();
         if found.lossy {
@@ -56,14 +59,14 @@ impl Follower {
         if index % 4 == 3 {
             subscriber = subscriber.narrow(4096);
         }
-        let heard = Arc::<AtomicU64>::default();
+        let heard: Vec<_> = all.iter().map(|_| Arc::<AtomicU64>::default()).collect();
         let (orders, receiver) = unbounded_channel();
-        let name = format!("{transport:?} subscriber {index} of {}", found.name);
+        let name = format!("{transport:?} subscriber {index} of {}", names.join(","));
         let follow = Following {
             world: Arc::clone(world),
-            channel,
+            channels,
             subscriber,
-            heard: Arc::clone(&heard),
+            heard: heard.clone(),
             opened: (0, 0),
             rude: false,
         };
@@ -75,6 +78,11 @@ impl Follower {
         }
     }
 
+    /// Whether it heard that probe in each of its channels.
+    pub fn has_heard(&self, probe: u64) -> bool {
+        self.heard.iter().all(|heard| heard.load(Relaxed) >= probe)
+    }
+
     /// Has it do something to its connection.
     pub fn order(&self, rudeness: Rudeness) {
         // One whose task has ended has failed, which is found elsewhere.
@@ -84,9 +92,9 @@ impl Follower {
 
 struct Following {
     world: Arc<World>,
-    channel: usize,
+    channels: Range<usize>,
     subscriber: Subscriber,
-    heard: Arc<AtomicU64>,
+    heard: Vec<Arc<AtomicU64>>,
     /// How many kills and steps of reloads there had been when its connection was opened.
     opened: (u64, u64),
     /// Whether it closed its sending side.
@@ -117,14 +125,19 @@ impl Following {
             self.opened.1 != self.world.reloads.load(Relaxed) || self.world.reloading.load(Relaxed);
         match step {
             Step::Message(message) => {
-                let channel = &self.world.channels[self.channel];
+                let mut all = self.world.channels[self.channels.clone()].iter();
+                let Some(place) = all.position(|channel| channel.name == message.cname) else {
+                    // A noop of several channels; the subscriber has looked at it.
+                    return Ok(());
+                };
+                let channel = &self.world.channels[self.channels.start + place];
                 match message.kind.as_str() {
                     "data" | "broadcast" => {
                         counts.delivered.fetch_add(1, Relaxed);
                         channel.ledger().note(&message)?;
                         let probe = message.content.strip_prefix("probe-");
                         if let Some(probe) = probe.and_then(|probe| probe.parse().ok()) {
-                            self.heard.store(probe, Relaxed);
+                            self.heard[place].store(probe, Relaxed);
                         }
                     }
                     "lost" => {

@@ -21,6 +21,7 @@ use fastrand::Rng;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, Hub};
+use crate::feed::Transport;
 use crate::hub::{Admin, HubAddress};
 use crate::nginx::Setup;
 use crate::wait;
@@ -35,6 +36,9 @@ use world::{Channel, ROOMY, TIGHT, World};
 /// All hubs: one whose subscribers lose nothing, one where they lose what they are told of, and one whose
 /// channels come and go.
 const HUBS: [&str; 3] = ["roomy", "tight", "brief"];
+
+/// Channels of a follower that has several.
+const TOGETHER: usize = 3;
 
 /// Channels of the tight hub, for each of the roomy one's.
 const TIGHT_SHARE: usize = 4;
@@ -101,10 +105,28 @@ async fn seeded(setup: &Setup, options: &Options, say: &impl Fn(&str)) -> Result
     let mut followers = Vec::new();
     for place in 0..world.channels.len() {
         for index in 0..options.subscribers {
-            followers.push(Follower::start(&world, place, index, &mut tasks));
+            followers.push(Follower::start(&world, place..place + 1, index, &mut tasks));
         }
     }
-    let mut quiet = Quiet::new(options.subscribers, brief);
+    // Some have several channels, of one hub; one of each transport.
+    let mut subscribers = [options.channels, few].map(|count| count * options.subscribers);
+    for (hub, (start, count)) in [(0, options.channels), (options.channels, few)]
+        .into_iter()
+        .enumerate()
+    {
+        let together = count.min(TOGETHER);
+        for first in (0..count - together + 1)
+            .step_by(TOGETHER)
+            .filter(|_| together > 1)
+        {
+            let channels = start + first..start + first + together;
+            for index in 0..Transport::ALL.len() * 2 {
+                followers.push(Follower::start(&world, channels.clone(), index, &mut tasks));
+                subscribers[hub] += together;
+            }
+        }
+    }
+    let mut quiet = Quiet::new(subscribers, brief);
     let counted = quiet.counts(&world, Admin::new(roomy), Admin::new(tight));
     wait::first_error(&mut tasks, counted).await?;
     traffic::start(&world, &mut rng, &mut tasks);

@@ -26,6 +26,7 @@ mod psub;
 mod reload;
 mod reloads;
 mod restart;
+mod several;
 mod shutdown;
 mod slow_reader;
 mod stopped_readers;
@@ -54,6 +55,12 @@ pub fn all() -> Vec<Check> {
             about: "10,000 subscribers on one channel over 4 workers: all messages once, in order",
             has_figures: false,
             run: |setup| Box::pin(many_on_one::run(setup)),
+        },
+        Check {
+            name: "several",
+            about: "clients of three channels each, cut off at random: each message once and in order",
+            has_figures: false,
+            run: |setup| Box::pin(several::run(setup)),
         },
         Check {
             name: "many_channels",

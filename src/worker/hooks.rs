@@ -9,6 +9,7 @@
 //! ([`icomet_engine::journal`]), a subscriber's by the one that it came to and the one it ended on, which
 //! after a reload may be two; a message by the one that took it.
 
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use icomet_engine::{HookCounts, Published, journal};
@@ -255,8 +256,8 @@ impl Worker {
         self.tell_changes_by(None);
     }
 
-    /// The same, when the last of them was that a user subscribed to a channel.
-    pub fn tell_changes_by(&mut self, subscriber: Option<(&str, &str)>) {
+    /// The same, when the last of them was that a user subscribed to those channels.
+    pub fn tell_changes_by(&mut self, subscriber: Option<(&[Rc<str>], &str)>) {
         if self.hooks.is_none() {
             return;
         }
@@ -277,7 +278,9 @@ impl Worker {
                     order: change.order,
                 };
                 let name = String::from_utf8_lossy(&change.name);
-                let maker = subscriber.filter(|(channel, _)| change.online && *channel == name);
+                let maker = subscriber.filter(|(channels, _)| {
+                    change.online && channels.iter().any(|channel| **channel == *name)
+                });
                 let user = maker.map(|(_, user)| user);
                 self.offer(hub, kind, Some(&name), user, about);
             }
@@ -296,7 +299,7 @@ impl Worker {
                 continue;
             }
             let local = self.hubs[hub].channels.get(subscriber.channel);
-            if let Some(name) = local.map(|local| std::rc::Rc::clone(&local.name)) {
+            if let Some(name) = local.map(|local| Rc::clone(&local.name)) {
                 let user = self.users.get(index).map(|user| user.id.clone());
                 let user = user.as_deref();
                 self.tell_subscriber(hub, Kind::Unsubscribe, &name, transport, user);

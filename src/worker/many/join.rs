@@ -2,6 +2,7 @@
 
 use icomet_engine::{Stay, SubscribeError, WakeSet};
 
+use super::subscribe::{Begin, Client};
 use super::{Many, Place, Writer};
 use crate::worker::Worker;
 use crate::worker::delivery::room;
@@ -54,20 +55,21 @@ impl Worker {
         }
         let mut frames = Vec::new();
         let mut writer = Writer::new(transport, epoch, Vec::new(), None, &mut frames);
-        let (mut room, mut wake) = (room(transport), WakeSet::default());
+        let mut begin = Begin {
+            place: 0,
+            room: room(transport),
+            writer: &mut writer,
+            wake: WakeSet::default(),
+        };
         let stay = Stay::Always;
         let user = self.users.get(owner).map(|user| user.id.clone());
-        let entered = self.enter_channel(
+        let client = Client {
             hub_index,
-            &hub,
-            wanted,
-            stay,
-            user.as_deref(),
-            0,
-            &mut room,
-            &mut writer,
-            &mut wake,
-        );
+            hub: &hub,
+            user: user.as_deref(),
+        };
+        let entered = self.enter_channel(&client, wanted, stay, &mut begin);
+        let wake = begin.wake;
         writer.finish();
         self.ring(&wake);
         let channel = entered.map_err(JoinError::Refused)?;
@@ -78,6 +80,9 @@ impl Worker {
         if let Some(many) = self.many.get_mut(&owner) {
             many.places.retain(|place| matches!(place, Place::Open(_)));
             many.places.push(Place::Open(entry));
+        }
+        if let Some(user) = &user {
+            self.tell_changes_by(Some((&[wanted.name.into()], user)));
         }
         let kind = icomet_hooks::Kind::Subscribe;
         self.tell_subscriber(hub_index, kind, wanted.name, transport, user.as_deref());

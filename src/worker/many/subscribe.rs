@@ -16,6 +16,28 @@ use crate::worker::frames::Batch;
 use crate::worker::subscribe::{Ask, Outcome, Wanted, authority, head_of, status_of};
 use icomet_tables::NONE;
 
+/// Who asks for channels.
+pub struct Client<'a> {
+    /// Index of the hub on this worker.
+    pub hub_index: usize,
+    /// The hub.
+    pub hub: &'a Hub,
+    /// Who it is, if that is known.
+    pub user: Option<&'a str>,
+}
+
+/// What a client is sent at once, as it grows from channel to channel.
+pub struct Begin<'a, 'b> {
+    /// The channel's place among those that the client named.
+    pub place: usize,
+    /// Bytes of content that there is room for.
+    pub room: usize,
+    /// Where it is written.
+    pub writer: &'a mut Writer<'b>,
+    /// Workers that have to look.
+    pub wake: WakeSet,
+}
+
 /// A channel that let a client in, or what it is told instead.
 pub struct Entered {
     /// The channel, if the client is counted there.
@@ -48,8 +70,17 @@ impl Worker {
         };
         let callback = ask.callback.as_ref();
         let mut writer = Writer::new(ask.transport, epoch, positions, callback, &mut bytes);
-        let mut room = room(ask.transport);
-        let mut wake = WakeSet::default();
+        let client = Client {
+            hub_index: ask.hub,
+            hub: &hub,
+            user: ask.user,
+        };
+        let mut begin = Begin {
+            place: 0,
+            room: room(ask.transport),
+            writer: &mut writer,
+            wake: WakeSet::default(),
+        };
         let mut ready = ask.wait == Some(0);
         let mut entered: Vec<Option<Entered>> = Vec::with_capacity(wanted.len());
         let mut full = false;
@@ -59,18 +90,8 @@ impl Worker {
                 (true, false) => Stay::UnlessReady,
                 (true, true) => Stay::Never,
             };
-            let result = self.enter_channel(
-                ask.hub,
-                &hub,
-                wanted,
-                stay,
-                ask.user,
-                place,
-                &mut room,
-                &mut writer,
-                &mut wake,
-            );
-            match result {
+            begin.place = place;
+            match self.enter_channel(&client, wanted, stay, &mut begin) {
                 Ok(channel) => {
                     ready |= channel.wrote;
                     entered.push(Some(channel));
@@ -81,12 +102,14 @@ impl Worker {
                 }
                 Err(error) => {
                     let (status, content) = status_of(&error);
-                    writer.push(place, &refusal(wanted.name, status, content));
+                    let message = refusal(wanted.name, status, content);
+                    begin.writer.push(place, &message);
                     ready = true;
                     entered.push(None);
                 }
             }
         }
+        let wake = begin.wake;
         let positions = writer.finish();
         let nobody = !entered.is_empty() && entered.iter().all(Option::is_none);
         if full || nobody || (poll && ready) {
@@ -117,7 +140,11 @@ impl Worker {
         if let Some(user) = ask.user {
             self.user_came(owner, ask.hub, user);
         }
-        for name in self.names_of(owner) {
+        let names = self.names_of(owner);
+        if let Some(user) = ask.user {
+            self.tell_changes_by(Some((&names, user)));
+        }
+        for name in names {
             let kind = icomet_hooks::Kind::Subscribe;
             self.tell_subscriber(ask.hub, kind, &name, ask.transport, ask.user);
         }
@@ -130,19 +157,25 @@ impl Worker {
     }
 
     /// Lets a client into one channel, and writes what it has for it.
-    #[allow(clippy::too_many_arguments)]
     pub fn enter_channel(
         &mut self,
-        hub_index: usize,
-        hub: &Hub,
+        client: &Client<'_>,
         wanted: &Wanted<'_>,
         stay: Stay,
-        user: Option<&str>,
-        place: usize,
-        room: &mut usize,
-        writer: &mut Writer<'_>,
-        wake: &mut WakeSet,
+        begin: &mut Begin<'_, '_>,
     ) -> Result<Entered, SubscribeError> {
+        let Client {
+            hub_index,
+            hub,
+            user,
+        } = *client;
+        let Begin {
+            place,
+            room,
+            writer,
+            wake,
+        } = begin;
+        let place = *place;
         let attached = self.hubs.get(hub_index).ok_or(SubscribeError::ZoneFull)?;
         let zone = attached.zone;
         let request = EngineRequest {

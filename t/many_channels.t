@@ -140,7 +140,18 @@ for my $transport (qw(stream sse iframe sub)) {
     my $refused = http('GET', "/icomet/$transport?cname=$names&seq=1,1&token=no,no");
     matches($refused->{text}, qr/"type":"401","cname":"many7-a".*"type":"401","cname":"many7-b"/s, "$transport: none lets it in");
 }
-same(subscribers('many7-b'), 0, 'nobody counts');
+my $ws = ws("/icomet/ws?cname=$names&seq=1,1&token=no,no");
+same($ws->said, data($_, 0, 'Token error', 401), "WebSocket: $_") for qw(many7-a many7-b);
+same($ws->said, 'close 1008 no channel lets it in', 'WebSocket: closed');
+$ws = ws("/icomet/ws?cname=many7-a,many7-b&seq=2,1&token=no,$token{'many7-b'}");
+same($ws->said, data('many7-a', 0, 'Token error', 401), 'WebSocket: one of two');
+push_ok('many7-b', 'y');
+same($ws->said, data('many7-b', 1, 'y'), 'and the other');
+$ws->conn->leave;
+await_subscribers('many7-b', 0);
+$ws = ws("/icomet/ws?cname=many7-a,many7-a2&seq=2,1&token=$token{'many7-a'},no");
+$ws->said for 1 .. 2;
+matches($ws->said, qr/\Aclose 1008 /, 'WebSocket: a limit and a token');
 
 
 

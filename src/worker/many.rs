@@ -113,11 +113,16 @@ impl Worker {
 
     /// The same as one text, for the log.
     pub fn text_of_names(&self, index: u32) -> Rc<str> {
-        let mut names = self.names_of(index);
-        match names.len() {
-            1 => names.remove(0),
-            _ => names.join(",").into(),
-        }
+        self.only_name(index)
+            .unwrap_or_else(|| self.names_of(index).join(",").into())
+    }
+
+    /// The name of a subscriber's, or a subscription's, only channel.
+    fn only_name(&self, index: u32) -> Option<Rc<str>> {
+        let subscriber = self.subscribers.get(index)?;
+        let attached = self.hubs.get(usize::from(subscriber.hub))?;
+        let local = attached.channels.get(subscriber.channel)?;
+        Some(Rc::clone(&local.name))
     }
 
     /// Where a subscriber of several channels stands in each: the last seq that its client has.

@@ -3,6 +3,7 @@
 use icomet_engine::{ChannelRef, Request as EngineRequest, Stay, SubscribeError, WakeSet};
 use icomet_protocol::frame::Transport;
 use icomet_protocol::message::{Kind, Message};
+use icomet_websocket::{CloseCode, frame};
 
 use super::delivery::{Writer, refusal};
 use super::{Many, Place, etag};
@@ -83,7 +84,7 @@ impl Worker {
         };
         let mut ready = ask.wait == Some(0);
         let mut entered: Vec<Option<Entered>> = Vec::with_capacity(wanted.len());
-        let mut full = false;
+        let (mut full, mut refusals) = (false, Vec::new());
         for (place, wanted) in wanted.iter().enumerate() {
             let stay = match (poll, ready) {
                 (false, _) => Stay::Always,
@@ -102,6 +103,7 @@ impl Worker {
                 }
                 Err(error) => {
                     let (status, content) = status_of(&error);
+                    refusals.push(status);
                     let message = refusal(wanted.name, status, content);
                     begin.writer.push(place, &message);
                     ready = true;
@@ -124,6 +126,14 @@ impl Worker {
                 let tag = etag(epoch, positions);
                 Outcome::Answer(poll_answer_at(&tag, jsonp, Frame::new(bytes)), None)
             } else {
+                if matches!(ask.transport, Transport::WebSocket(_)) {
+                    // Another try may go well where only a limit is in the way.
+                    let code = match refusals.contains(&401) {
+                        true => CloseCode::Policy,
+                        false => CloseCode::TryAgainLater,
+                    };
+                    frame::close(code, "no channel lets it in", &mut bytes);
+                }
                 Outcome::Whole(bytes)
             };
         }

@@ -16,22 +16,6 @@ sub ws {
     return $ws;
 }
 
-# What presence tells of a channel: "subscribers users: user=connections ..."
-sub present {
-    my ($cname, $path) = @_;
-    $path //= '/icomet-admin/api/presence?channel=';
-    my ($told, %members, $cursor);
-    do {
-        $told = decode_json(get("$path$cname&limit=2" . (defined $cursor ? "&cursor=$cursor" : '')));
-        for (@{ $told->{members} }) {
-            die "$_->{user} is listed twice" if exists $members{ $_->{user} };
-            $members{ $_->{user} } = $_->{connections};
-        }
-        $cursor = $told->{cursor};
-    } while defined $cursor;
-    return join ' ', "$told->{subscribers} $told->{users}:", map { "$_=$members{$_}" } sort keys %members;
-}
-
 set_up();
 run_tests();
 

@@ -3,24 +3,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use IcometTest;
-use JSON::PP qw(decode_json);
 use Test::Nginx::Socket 'no_plan';
-
-# What presence tells of a channel: "subscribers users: user=connections ..."
-sub present {
-    my ($cname, $path) = @_;
-    $path //= '/icomet-admin/api/presence?channel=';
-    my ($told, %members, $cursor);
-    do {
-        $told = decode_json(get("$path$cname&limit=2" . (defined $cursor ? "&cursor=$cursor" : '')));
-        for (@{ $told->{members} }) {
-            die "$_->{user} is listed twice" if exists $members{ $_->{user} };
-            $members{ $_->{user} } = $_->{connections};
-        }
-        $cursor = $told->{cursor};
-    } while defined $cursor;
-    return join ' ', "$told->{subscribers} $told->{users}:", map { "$_=$members{$_}" } sort keys %members;
-}
 
 set_up(workers => 4);
 run_tests();

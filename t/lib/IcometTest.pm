@@ -36,13 +36,14 @@ BEGIN {
 
 use Exporter qw(import);
 use IcometTest::Conn;
+use JSON::PP qw(decode_json);
 use Test::More ();
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(
     set_up same matches answers errors get post http conn port subscribe push_ok
     await_subscribers await_check subscribers until_true message carries_on ends_politely data quoted encode epoch_of worker_pids master_pid rewrite_config reload stopped
-    api post_json post_text refused problem access_log_line log_entry log_entries error_log_has LOCATIONS
+    api present post_json post_text refused problem access_log_line log_entry log_entries error_log_has LOCATIONS
 );
 
 use constant LOCATIONS => <<'END';
@@ -257,6 +258,22 @@ sub refused {
     same($answer->header('Content-Type'), 'application/problem+json; charset=utf-8', "$code: Content-Type");
     matches($answer->{text}, qr/"status":$status,/, "$code: status in the body");
     return matches($answer->{text}, problem($code, $more), "$code: body");
+}
+
+# What presence tells of a channel: "subscribers users: user=connections ..."
+sub present {
+    my ($cname, $path) = @_;
+    $path //= '/icomet-admin/api/presence?channel=';
+    my ($told, %members, $cursor);
+    do {
+        $told = decode_json(get("$path$cname&limit=2" . (defined $cursor ? "&cursor=$cursor" : '')));
+        for (@{ $told->{members} }) {
+            die "$_->{user} is listed twice" if exists $members{ $_->{user} };
+            $members{ $_->{user} } = $_->{connections};
+        }
+        $cursor = $told->{cursor};
+    } while defined $cursor;
+    return join ' ', "$told->{subscribers} $told->{users}:", map { "$_=$members{$_}" } sort keys %members;
 }
 
 # --- channels

@@ -69,7 +69,7 @@ same(get('/icomet-admin/check?cname=rule4'), qq({"rule4": 1}\n), 'the others liv
 
 
 === TEST 5: message_ttl of the hub: who wanted what is gone is told
---- hub: message_ttl 1s;
+--- hub: zone 5m; message_ttl 1s;
 --- play
 my $epoch = epoch_of('ttl5');
 my $stream = subscribe('/icomet/stream?cname=ttl5&seq=1');
@@ -87,7 +87,7 @@ same($stream->line, data('ttl5', 2, 'm2') . "\n", 'who had it is told nothing');
 
 
 === TEST 6: message_ttl by rule; off
---- hub: message_ttl 1s; channels kept.* { message_ttl off; } channels zero.* { message_ttl 0; }
+--- hub: zone 6m; message_ttl 1s; channels kept.* { message_ttl off; } channels zero.* { message_ttl 0; }
 --- play
 push_ok($_, 'x') for qw(ttl6 kept.1 zero.1);
 get('/icomet-admin/broadcast?content=all');

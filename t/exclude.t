@@ -14,7 +14,7 @@ run_tests();
 __DATA__
 
 === TEST 1: live, on every transport: the others get it, the user gets the next one
---- hub: max_subscribers_per_channel 100;
+--- hub: zone 5m; max_subscribers_per_channel 100;
 --- play
 my $epoch = epoch_of('ex1');
 my $all = sub { my ($user) = @_; return { map { $_ => subscribe("/icomet/$_?cname=ex1&seq=1$user") } qw(stream sse iframe) } };

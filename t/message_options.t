@@ -49,6 +49,7 @@ matches(get('/icomet-admin/api/history?channel=opt2'), qr/"next_seq":5/, 'what i
 
 
 === TEST 3: a message that has ended is in no answer, and nobody is told that it is lost
+--- hub: zone 5m;
 --- play
 my $epoch = epoch_of('opt3');
 push_ok('opt3', 'm1');
@@ -87,6 +88,7 @@ answers('GET /icomet/sub?cname=opt4&seq=3&wait=0', 200, "[]\n", expect => { ETag
 
 
 === TEST 5: messages end also where subscribers wait, and while they are live they are delivered
+--- hub: zone 6m;
 --- play
 my $stream = subscribe('/icomet/stream?cname=opt5&seq=1');
 $stream->head;

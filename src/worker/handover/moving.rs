@@ -94,6 +94,14 @@ pub unsafe extern "C" fn icomet_on_moving(_event: *mut ngx_event_t) {
 /// Moves as many as there is room for.
 pub fn turn() {
     let start = Instant::now();
+    // Who is ordered to end does not move: this worker has taken the order, and its packet would say so.
+    while let Some((index, step)) = with(Worker::next_to_end).flatten() {
+        step.perform(index);
+        if start.elapsed() > TURN {
+            with(|worker| worker.moving.post());
+            return;
+        }
+    }
     while let Some(departure) = with(Worker::next_departure).flatten() {
         match departure {
             Departure::Send(index, socket, moving) => {

@@ -44,7 +44,7 @@ help:
 	@echo "make test-debian   build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
 	@echo 'make fuzz          fuzz each TARGET (default: all of fuzz/) for FUZZ_SECONDS (120)'
-	@echo 'make bench         install what is missing, compare with nchan and with a bare sender (a quarter of an hour)'
+	@echo 'make bench         install what is missing, compare with nchan and with a bare sender'
 	@echo 'make bench-c1000k  the same for a million subscribers (24 GB of memory)'
 	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'

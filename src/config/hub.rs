@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use std::path::PathBuf;
 
-use icomet_engine::{Limits, OnFull, Rules, Zone};
+use icomet_engine::{Limits, OnFull, Once, Rules, Zone};
 use icomet_hooks::Hook;
 use icomet_websocket::origin::AllowedOrigins;
 
@@ -64,6 +64,15 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// How a publish of that id is made sure to be done once here.
+    pub fn once<'a>(&self, id: &'a str) -> Once<'a> {
+        Once {
+            id: id.as_bytes(),
+            window: self.idempotency_window,
+            most: self.max_idempotency_ids,
+        }
+    }
+
     /// A hub with iComet's own defaults (icomet.conf of 0.2.x) and a 256 MB zone.
     pub fn with_defaults(name: &str, place: String) -> Hub {
         Hub {

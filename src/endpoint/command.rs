@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use icomet_engine::{Once, Publication, SubscribeError};
-use icomet_protocol::api::answer::{self, Published};
+use icomet_engine::{Publication, SubscribeError};
+use icomet_protocol::api::answer;
 use icomet_protocol::command::{self, Action, Command, Failure};
 use icomet_protocol::frame::{Socket, socket_text};
 
-use super::api::{channels, history, no_such_channel, no_worker, refused};
+use super::api::{channels, history, no_such_channel, no_worker, publish};
 use crate::config::hub::{Auth, Hub};
 use crate::ffi::log;
 use crate::worker::many::JoinError;
@@ -98,13 +98,11 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 event: event.as_deref().unwrap_or_default().as_bytes(),
                 exclude: exclude.then(tag).unwrap_or_default(),
                 ttl: *ttl,
-                once: once.as_deref().map(|id| Once {
-                    id: id.as_bytes(),
-                    window: hub.idempotency_window,
-                    most: hub.max_idempotency_ids,
-                }),
+                once: once.as_deref().map(|id| hub.once(id)),
             };
-            publish(&hub, channel, &publication)
+            let published = publish::publish_to(&hub, channel, &publication)?;
+            let epoch = hub.zone.get().map_or(0, |zone| zone.epoch());
+            Ok(answer::published(channel, epoch, &published))
         }
         Action::Presence(asked) => {
             if !marks.has(Marks::PRESENCE) {
@@ -122,26 +120,6 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
             Ok(body.ok_or_else(no_worker)?.ok_or_else(no_such_channel)?)
         }
     }
-}
-
-fn publish(
-    hub: &Rc<Hub>,
-    channel: &str,
-    publication: &Publication<'_>,
-) -> Result<Vec<u8>, Failure> {
-    let done = with(|worker| worker.publish(hub, channel, publication));
-    let done = done.flatten().ok_or_else(no_worker)?;
-    let done = done.map_err(|error| refused(hub, channel, &error))?;
-    if done.crowded {
-        log::ids_crowded(&hub.name, hub.max_idempotency_ids);
-    }
-    let published = Published {
-        seq: done.seq,
-        subscribers: done.subscribers,
-        duplicate: done.repeated,
-    };
-    let epoch = hub.zone.get().map_or(0, |zone| zone.epoch());
-    Ok(answer::published(channel, epoch, &published))
 }
 
 fn not_allowed(content: &'static str) -> Failure {

@@ -162,7 +162,9 @@ impl Worker {
                 let channel = attached.local(reference, ask.one.name, batch.channel_next);
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
                 if let Some(user) = ask.user {
-                    self.tell_changes_by(Some((&[ask.one.name.into()], user)));
+                    if self.hooks.is_some() {
+                        self.tell_changes_by(Some((&[ask.one.name.into()], user)));
+                    }
                     self.user_came(index, ask.hub, user);
                 }
                 self.tell_subscriber(

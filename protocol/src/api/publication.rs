@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use super::problem::{of_name, of_user};
-use super::query::parameters;
+use super::query::{parameters, required_channel};
 use super::{MAX_ID, Problem, object};
 use crate::content::escape_str;
 use crate::option::{OptionError, check_event, check_excluded, has_length, parse_ttl};
@@ -105,16 +105,7 @@ pub fn batch(body: &[u8], most: usize) -> Result<Vec<Publication<'_>>, Problem> 
 pub fn plain<'a>(media: Media, query: &'a [u8], body: &[u8]) -> Result<Publication<'a>, Problem> {
     let names = ["channel", "id", "ttl", "event", "exclude"];
     let [channel, id, ttl, event, exclude] = parameters(query, &names)?;
-    let Some(channel) = channel else {
-        let detail = "channel is missing: with this content type it stands in the query";
-        return Err(Problem::of_parameter(
-            "channel",
-            "missing_parameter",
-            detail,
-        ));
-    };
-    check_channel_name(channel.as_bytes())
-        .map_err(|error| Problem::of_parameter("channel", "bad_parameter", of_name(error)))?;
+    let channel = required_channel(channel)?;
     if let Some(id) = &id {
         check_id(id).map_err(|detail| Problem::of_parameter("id", "bad_parameter", detail))?;
     }

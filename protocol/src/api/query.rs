@@ -228,9 +228,10 @@ pub fn channels(query: &[u8]) -> Result<Channels<'_>, Problem> {
     })
 }
 
-fn required_channel(channel: Option<Cow<'_, str>>) -> Result<Cow<'_, str>, Problem> {
+/// A channel's name, which a request must have as a parameter.
+pub(super) fn required_channel(channel: Option<Cow<'_, str>>) -> Result<Cow<'_, str>, Problem> {
     let Some(channel) = channel else {
-        let detail = "channel is needed";
+        let detail = "channel is needed, as a parameter of the query";
         return Err(Problem::of_parameter(
             "channel",
             "missing_parameter",

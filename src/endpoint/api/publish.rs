@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use icomet_engine::Once;
 use icomet_engine::Publication as EnginePublication;
 use icomet_protocol::api::Problem;
 use icomet_protocol::api::answer::{self, Ended, Outcome, Published};
@@ -183,11 +182,6 @@ fn publish(
     publication: &Publication<'_>,
     channel: &str,
 ) -> Result<Published, Problem> {
-    let once = publication.id.as_ref().map(|id| Once {
-        id: id.as_bytes(),
-        window: hub.idempotency_window,
-        most: hub.max_idempotency_ids,
-    });
     let tag = |user: &str| hub.zone.get().map(|zone| zone.user_tag(user.as_bytes()));
     let message = EnginePublication {
         content: &publication.content,
@@ -198,9 +192,18 @@ fn publish(
             .and_then(tag)
             .unwrap_or_default(),
         ttl: publication.ttl,
-        once,
+        once: publication.id.as_deref().map(|id| hub.once(id)),
     };
-    let done = with(|worker| worker.publish(hub, channel, &message));
+    publish_to(hub, channel, &message)
+}
+
+/// Publishes, and says what may be wrong with the hub in the log.
+pub fn publish_to(
+    hub: &Rc<Hub>,
+    channel: &str,
+    publication: &EnginePublication<'_>,
+) -> Result<Published, Problem> {
+    let done = with(|worker| worker.publish(hub, channel, publication));
     let done = done.flatten().ok_or_else(no_worker)?;
     let done = done.map_err(|error| refused(hub, channel, &error))?;
     if done.crowded {

@@ -138,7 +138,6 @@ impl Worker {
             };
         }
         let owner = self.hold(ask, held, NONE, 0, hub.polling_timeout);
-        self.many.insert(owner, Many::default());
         let all = wanted.iter().zip(entered).zip(positions);
         let places = all.map(|((wanted, channel), position)| {
             let entry =

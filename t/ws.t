@@ -217,6 +217,7 @@ await_subscribers('ws15', 0);
 === TEST 16: a broadcast is two messages; several subscribers of several transports
 --- play
 my @ws = map { ws('/icomet/ws?cname=ws16&seq=1') } 1 .. 3;
+await_subscribers('ws16', 3);
 my $stream = subscribe('/icomet/stream?cname=ws16&seq=1');
 await_subscribers('ws16', 4);
 get('/icomet-admin/broadcast?content=all');

@@ -111,7 +111,7 @@ for my $ws (@ws) {
 my $ws = ws('/icomet/ws?cname=move5&seq=1');
 $ws->status;
 await_subscribers('move5', 1);
-my ($old) = worker_pids();
+my ($old) = get('/icomet-admin/info?detail=1') =~ /"pid":(\d+),"subscribers":1\}/;
 # The master starts another worker, of the same configuration.
 kill 'QUIT', $old;
 same($ws->said, 'close 1001 server stops', 'close');

@@ -312,7 +312,11 @@ sub subscribe {
     $conn->write(delete $o{before}) if defined $o{before};
     $conn->request('GET', $uri, %o);
     push @held, $conn;
-    until_true(sub { subscribers($cname, $admin) == $before + 1 }, "$uri is counted as a subscriber");
+    until_true(sub {
+        my $now = subscribers($cname, $admin);
+        die "somebody else subscribed to $cname meanwhile: await all others first\n" if $now > $before + 1;
+        return $now == $before + 1;
+    }, "$uri is counted as a subscriber");
     return $conn;
 }
 

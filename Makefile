@@ -26,6 +26,7 @@ help:
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
 	@echo 'make test-api      docs/openapi.yaml against a running server, by schemathesis'
 	@echo 'make test-browser  a headless Chromium as a client, by WebSocket and EventSource'
+	@echo 'make test-java     the client for Java and Android (clients/java), built by javac, against a running server'
 	@echo 'make test-held     the same, with icomet_park off'
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
@@ -49,7 +50,7 @@ help:
 	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'
 
-.PHONY: setup-run setup-demo setup-test setup-bench
+.PHONY: setup-run setup-demo setup-test setup-java setup-bench
 setup-run:
 	@script/setup.sh run
 
@@ -58,6 +59,9 @@ setup-demo:
 
 setup-test:
 	@script/setup.sh test
+
+setup-java:
+	@script/setup.sh java
 
 setup-bench:
 	@script/setup.sh bench
@@ -77,7 +81,7 @@ two-nodes: setup-demo build
 	@demo/two-nodes/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine test-fuzz build test-module test-nginx test-api test-browser test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-module test-nginx test-api test-browser test-java test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -119,6 +123,11 @@ test-api: build
 .PHONY: test-browser
 test-browser: build
 	script/test-browser.sh
+
+# JAVA_SECONDS: how long the test with random cuts lasts.
+.PHONY: test-java
+test-java: setup-java build
+	script/test-java.sh $(JAVA_SECONDS)
 
 test-held: build
 	ICOMET_TEST_PARK=off script/test-nginx.sh plain

@@ -5,6 +5,7 @@
 #   script/setup.sh run    compilers and libraries for the module and the vendored nginx
 #   script/setup.sh demo   the same, and Python for demo/two-nodes
 #   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
+#   script/setup.sh java   what `run` installs, and a JDK, JUnit and Gson for clients/java
 #   script/setup.sh bench  what `run` installs, Debian's own nginx and nchan for it
 set -eu
 
@@ -17,6 +18,7 @@ POOL=http://deb.debian.org/debian
 run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libssl-dev)
 test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck
     python3-venv python3-websockets nodejs node-ws)
+java_packages=(default-jdk-headless junit4 libgoogle-gson-java)
 # A node that is not Debian's brings its own npm.
 command -v npm >/dev/null || test_packages+=(npm)
 # Without it `make test-browser` is skipped.
@@ -166,13 +168,14 @@ download_from_sid() {
     (cd "$folder" && rm -f ./*.deb && apt-get "${options[@]}" download libtest-nginx-perl)
 }
 
-[ $# -eq 1 ] || die "usage: script/setup.sh run|demo|test|bench"
+[ $# -eq 1 ] || die "usage: script/setup.sh run|demo|test|java|bench"
 case $1 in
     run) wanted=("${run_packages[@]}") ;;
     demo) wanted=("${run_packages[@]}" python3) ;;
-    test) wanted=("${run_packages[@]}" "${test_packages[@]}") ;;
+    test) wanted=("${run_packages[@]}" "${test_packages[@]}" "${java_packages[@]}") ;;
+    java) wanted=("${run_packages[@]}" "${java_packages[@]}") ;;
     bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
-    *) die "usage: script/setup.sh run|demo|test|bench" ;;
+    *) die "usage: script/setup.sh run|demo|test|java|bench" ;;
 esac
 check_rust "$1"
 

@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import javax.net.ssl.HttpsURLConnection;
+import javax.net.ssl.SSLSocketFactory;
 import org.junit.After;
 import org.junit.Test;
 
@@ -324,6 +326,38 @@ public class ClientTest {
         ofB.removeIf(each -> each.startsWith("a "));
         assertEquals(numbered("b", 1, sent), ofB);
         assertTrue("there were cuts", cuts > 0);
+    }
+
+    /** On the JDK a stream's reader looks up once a second, and reads on: nothing of that may end the connection. */
+    private void readsOnAQuietStream(Server server, String url) throws Exception {
+        start(new ICometConf(url).channel("a", 1));
+        told.await("OPEN");
+        for (int n = 1; n <= 3; n++) {
+            // Longer than what the reader waits.
+            Thread.sleep(2300);
+            push(server, "a", n, n);
+            told.await("a " + n + ": " + n);
+        }
+        client.stop();
+        assertTrue(client.awaitEnd(30, TimeUnit.SECONDS));
+        assertEquals(Arrays.asList("CONNECTING", "OPEN", "a 1: 1", "a 2: 2", "a 3: 3", "CLOSED"), told.told());
+    }
+
+    @Test
+    public void aQuietStreamIsReadOn() throws Exception {
+        Server server = server("");
+        readsOnAQuietStream(server, server.url());
+    }
+
+    @Test
+    public void aQuietStreamIsReadOnByTls() throws Exception {
+        Certificate certificate = new Certificate();
+        Server server = new Server("", certificate);
+        opened.add(server);
+        SSLSocketFactory before = HttpsURLConnection.getDefaultSSLSocketFactory();
+        HttpsURLConnection.setDefaultSSLSocketFactory(certificate.trusting);
+        opened.add(() -> HttpsURLConnection.setDefaultSSLSocketFactory(before));
+        readsOnAQuietStream(server, server.tlsUrl());
     }
 
     @Test

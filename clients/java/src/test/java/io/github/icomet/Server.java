@@ -22,20 +22,29 @@ import java.util.stream.Stream;
 /** An nginx with the module, in a folder and on a port of its own. */
 final class Server implements AutoCloseable {
     final int port;
+    private final int tlsPort;
     private final Path prefix;
     private Process master;
 
     /** @param hub parameters of the hub beside its zone */
     Server(String hub) throws Exception {
+        this(hub, null);
+    }
+
+    /** The same by TLS, at {@code tlsUrl}, where there is a certificate. */
+    Server(String hub, Certificate certificate) throws Exception {
         try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
             port = free.getLocalPort();
+        }
+        try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
+            tlsPort = free.getLocalPort();
         }
         prefix = Files.createTempDirectory("icomet-java");
         Files.createDirectories(prefix.resolve("logs"));
         String conf = "daemon off;\nload_module " + absolute("icomet.module") + ";\nworker_processes 2;\npid logs/nginx.pid;\n"
                 + "error_log logs/error.log;\nevents { worker_connections 256; }\nhttp {\naccess_log off;\n"
                 + "client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\nuwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n"
-                + "icomet_hub main { zone 4m; " + hub + " }\nserver {\nlisten 127.0.0.1:" + port + ";\n"
+                + "icomet_hub main { zone 4m; " + hub + " }\nserver {\nlisten 127.0.0.1:" + port + ";\n" + tls(certificate)
                 + "location /icomet/ { icomet_sub main; }\nlocation /icomet-admin/ { icomet_pub main; }\n}\n}\n";
         Files.write(prefix.resolve("nginx.conf"), conf.getBytes(StandardCharsets.UTF_8));
         start();
@@ -43,6 +52,19 @@ final class Server implements AutoCloseable {
 
     private static String absolute(String property) {
         return Paths.get(System.getProperty(property)).toAbsolutePath().toString();
+    }
+
+    private String tls(Certificate certificate) throws IOException {
+        if (certificate == null) {
+            return "";
+        }
+        Files.writeString(prefix.resolve("certificate.pem"), certificate.pem);
+        Files.writeString(prefix.resolve("key.pem"), certificate.keyPem);
+        return "listen 127.0.0.1:" + tlsPort + " ssl;\nssl_certificate certificate.pem;\nssl_certificate_key key.pem;\n";
+    }
+
+    String tlsUrl() {
+        return "https://127.0.0.1:" + tlsPort + "/icomet";
     }
 
     private void start() throws Exception {

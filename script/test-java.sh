@@ -3,12 +3,15 @@
 #
 #   script/test-java.sh [SECONDS]    how long the test with random cuts lasts (10)
 #
+# TEST_NGINX_BINARY and TEST_NGINX_LOAD_MODULES name another nginx and module than the vendored ones.
 # ICOMET_JAVA_OUT (default target/java) takes the classes and the jar.
 set -eu
 
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 out=${ICOMET_JAVA_OUT:-$target/java}
+nginx=${TEST_NGINX_BINARY:-$target/release/nginx-objs/nginx}
+module=${TEST_NGINX_LOAD_MODULES:-$target/release/libngx_http_icomet_module.so}
 seconds=${1:-10}
 source=clients/java/src
 jars=/usr/share/java
@@ -23,6 +26,6 @@ find $source/test -name '*.java' -print0 |
     xargs -0 javac -encoding UTF-8 --release 11 -Xlint:all,-try -Werror -cp "$out/icomet-client-$version.jar:$jars/gson.jar:$jars/junit4.jar" -d "$out/tests"
 mapfile -t tests < <(cd "$out/tests" && find . -name '*Test.class' | sed 's:^\./::; s:\.class$::; s:/:.:g' | sort)
 # The tests stand before the jar's classes: a package of both.
-exec java -ea -Dicomet.nginx="$target/release/nginx-objs/nginx" -Dicomet.module="$target/release/libngx_http_icomet_module.so" \
-    -Dicomet.cuts.seconds="$seconds" -cp "$out/tests:$out/icomet-client-$version.jar:$jars/gson.jar:$jars/junit4.jar:$jars/hamcrest-core.jar" \
+exec java -ea -Dicomet.nginx="$nginx" -Dicomet.module="$module" -Dicomet.cuts.seconds="$seconds" \
+    -cp "$out/tests:$out/icomet-client-$version.jar:$jars/gson.jar:$jars/junit4.jar:$jars/hamcrest-core.jar" \
     org.junit.runner.JUnitCore "${tests[@]}"

@@ -28,6 +28,7 @@ until_true(sub { get('/icomet/sub?cname=orders-8&seq=1&wait=0') eq '[' . data('o
 
 
 === TEST 2: several; none for an empty name; a bad name harms nobody and is told at level info
+--- hub: zone 5m;
 --- config
     location ~ ^/icomet/        { icomet_sub main; }
     location ~ ^/icomet-admin/  { icomet_pub main; }

@@ -1,0 +1,107 @@
+/** The ways a client can listen, the best first: the order in which they are tried. */
+export const TRANSPORTS = ['websocket', 'sse', 'stream', 'poll', 'jsonp', 'iframe', 'short-poll'] as const;
+
+/**
+ * `websocket`: one connection both ways. `sse`: server-sent events (EventSource). `stream`: an endless answer, read by fetch or
+ * XMLHttpRequest. `poll`: long polling by fetch or XMLHttpRequest. `jsonp`: long polling by `<script>`. `iframe`: an endless page in
+ * a hidden frame. `short-poll`: a question every few seconds.
+ */
+export type TransportName = (typeof TRANSPORTS)[number];
+
+/**
+ * `connecting`: for the first time. `open`: the server has answered. `reconnecting`: the connection was lost, and the client sees
+ * to another. `closed`: stopped, or not started.
+ */
+export type State = 'connecting' | 'open' | 'reconnecting' | 'closed';
+
+/** What a channel has told. */
+export interface Message {
+    readonly channel: string;
+    /** Counts the channel's messages from 1. */
+    readonly seq: number;
+    readonly content: string;
+    /** `broadcast`: it was sent to all channels. */
+    readonly type: 'data' | 'broadcast';
+    /** The name that the publisher gave it. */
+    readonly event?: string;
+}
+
+/** Where a subscription stands. Given to `subscribe` later, also of another page, it goes on from here. */
+export interface Position {
+    /** The seq of the message that is wanted next; 0: from now on. */
+    readonly seq: number;
+    /** The epoch that `seq` belongs to, 16 hex digits; undefined where the server has not told it (`jsonp`, `iframe`). */
+    readonly epoch?: string;
+}
+
+/** Messages that the client has not had are gone. */
+export interface Lost {
+    readonly channel: string;
+    /** How many; undefined when nobody knows, because the server lost its memory or the channel ended and began again. */
+    readonly count?: number;
+    /** The first that is left. */
+    readonly seq: number;
+}
+
+/** A channel did not let the client in. It tries again: after 401 with a new token where there is a `signUrl`. */
+export interface Refused {
+    readonly channel: string;
+    /** 401: the token is wrong or missing. 429: too many channels or subscribers. */
+    readonly status: number;
+    readonly reason: string;
+}
+
+/** What a client tells, and whoever listens to it by `on`. */
+export interface ClientEvents {
+    message: Message;
+    lost: Lost;
+    refused: Refused;
+    /** A back end closed the channel or disconnected the client. It comes back, unless it is told to stop. */
+    close: { readonly channel: string };
+    /** Also when the transport changes while the state does not. */
+    state: { readonly state: State; readonly transport?: TransportName };
+    /** A request failed, or a listener threw. The client goes on. */
+    problem: Error;
+}
+
+export interface SubscribeOptions extends Partial<Position> {
+    /** What `sign` gave, with `auth token`; with a `signUrl` the client asks for it itself. */
+    token?: string;
+}
+
+export interface ClientOptions {
+    /** The `icomet_sub` location, with or without a slash at its end: `/icomet` or `https://push.example.com/icomet`. */
+    url: string;
+    /** Answers what icomet's `sign` answers, for `?cname=NAME`: asked before the first connection, and when a token was refused. */
+    signUrl?: string;
+    /** Takes `cname` and `content` as a form: icomet's `push`, or what a back end has in front of it. */
+    pubUrl?: string;
+    /** Who the client says it is (the parameter `user`). */
+    user?: string;
+    /** Those that may be used, in this order. Default: all. */
+    transports?: readonly TransportName[];
+    /** The least and the most that is waited before a new connection, in milliseconds. Default 500 and 20000. */
+    retry?: { min?: number; max?: number };
+    /** How long a transport has to give its first sign of life, before it is taken as blocked, in milliseconds. Default 5000. */
+    openTimeout?: number;
+    /** How long a connection may be silent before it is taken as dead, in milliseconds. Default 75000: more than two of the server's noops. */
+    silenceTimeout?: number;
+    /** The pause between two questions of `short-poll`, in milliseconds. Default 3000. */
+    pollInterval?: number;
+    /** Keep in localStorage which transport got through to this url, and begin with it next time. Default true. */
+    remember?: boolean;
+    /** One tab holds the connection for the other tabs of the site that ask for the same (Web Locks and BroadcastChannel). Default false. */
+    shareTabs?: boolean;
+    onMessage?(message: Message): void;
+    onLost?(lost: Lost): void;
+    onRefused?(refused: Refused): void;
+    onState?(state: State, transport?: TransportName): void;
+}
+
+/** One channel of a client. */
+export interface Subscription extends AsyncIterable<Message> {
+    readonly channel: string;
+    readonly position: Position;
+    on<Name extends 'message' | 'lost' | 'refused' | 'close'>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void;
+    unsubscribe(): void;
+}

@@ -74,6 +74,8 @@ export interface ClientOptions {
     url: string;
     /** Answers what icomet's `sign` answers, for `?cname=NAME`: asked before the first connection, and when a token was refused. */
     signUrl?: string;
+    /** Instead of a `signUrl`: answers a channel's token. */
+    sign?(channel: string): Promise<string>;
     /** Takes `cname` and `content` as a form: icomet's `push`, or what a back end has in front of it. */
     pubUrl?: string;
     /** Who the client says it is (the parameter `user`). */
@@ -86,6 +88,8 @@ export interface ClientOptions {
     openTimeout?: number;
     /** How long a connection may be silent before it is taken as dead, in milliseconds. Default 75000: more than two of the server's noops. */
     silenceTimeout?: number;
+    /** Names of the events that publishers give their messages (`event`): by `sse` a browser shows only those that it was told of. */
+    events?: readonly string[];
     /** The pause between two questions of `short-poll`, in milliseconds. Default 3000. */
     pollInterval?: number;
     /** Keep in localStorage which transport got through to this url, and begin with it next time. Default true. */
@@ -98,10 +102,14 @@ export interface ClientOptions {
     onState?(state: State, transport?: TransportName): void;
 }
 
+/** What one channel tells. */
+export type ChannelEvents = Pick<ClientEvents, 'message' | 'lost' | 'refused' | 'close'>;
+
 /** One channel of a client. */
 export interface Subscription extends AsyncIterable<Message> {
     readonly channel: string;
     readonly position: Position;
-    on<Name extends 'message' | 'lost' | 'refused' | 'close'>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void;
+    /** Answers what ends the listening. */
+    on<Name extends keyof ChannelEvents>(name: Name, listener: (value: ChannelEvents[Name]) => void): () => void;
     unsubscribe(): void;
 }

@@ -1,0 +1,72 @@
+import type { Backoff } from './backoff';
+import type { Channel } from './channel';
+import { toError } from './events';
+
+/**
+ * Sees to it that a channel is asked for when it can be: its token first, where a back end gives tokens; and after a refusal or a close
+ * again, later and later.
+ */
+export class Admission {
+    private timer: ReturnType<typeof setTimeout> | undefined;
+    private ended = false;
+    /** A token was refused already, and a new one did not help. */
+    private renewed = false;
+
+    /**
+     * @param sign asks the back end for a token.
+     * @param ready is called when the channel rests no more.
+     */
+    constructor(
+        private readonly channel: Channel,
+        private readonly backoff: Backoff,
+        private readonly sign: (() => Promise<string>) | undefined,
+        private readonly ready: () => void,
+        private readonly failed: (error: Error) => void,
+    ) {}
+
+    begin(): void {
+        if (!this.sign || this.channel.token !== undefined) return this.admit();
+        this.channel.resting = true;
+        void this.renew();
+    }
+
+    /** The server refused the channel, or closed it. */
+    refused(status?: number): void {
+        clearTimeout(this.timer);
+        const renew = status === 401 && this.sign !== undefined;
+        if (renew && !this.renewed) {
+            this.renewed = true;
+            return void this.renew();
+        }
+        this.timer = setTimeout(() => (renew ? void this.renew() : this.admit()), this.backoff.next());
+    }
+
+    /** The channel has told something: it let the client in. */
+    admitted(): void {
+        this.renewed = false;
+        this.backoff.reset();
+    }
+
+    end(): void {
+        this.ended = true;
+        clearTimeout(this.timer);
+    }
+
+    private async renew(): Promise<void> {
+        try {
+            this.channel.token = await this.sign?.();
+        } catch (error) {
+            if (this.ended) return;
+            this.failed(toError(error));
+            this.timer = setTimeout(() => void this.renew(), this.backoff.next());
+            return;
+        }
+        this.admit();
+    }
+
+    private admit(): void {
+        if (this.ended) return;
+        this.channel.resting = false;
+        this.ready();
+    }
+}

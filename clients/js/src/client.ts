@@ -1,0 +1,245 @@
+import { Admission } from './admission';
+import { Backoff } from './backoff';
+import { Channel, type Told } from './channel';
+import { Choice } from './choice';
+import { Connector, type Owner } from './connector';
+import { Events } from './events';
+import { remembering } from './memory';
+import { Queue } from './queue';
+import { sign } from './sign';
+import { Tabs } from './tabs';
+import { ask } from './transports/get';
+import { transports } from './transports/index';
+import type { Question, TransportOptions, Wanted } from './transports/transport';
+import { absolute } from './transports/urls';
+import { TRANSPORTS, type ChannelEvents, type ClientEvents, type ClientOptions, type Message, type State, type SubscribeOptions, type Subscription, type TransportName } from './types';
+import { watchPage } from './wake';
+import type { WireMessage } from './wire';
+
+/** What a client has for one channel. */
+interface Entry {
+    readonly channel: Channel;
+    readonly admission: Admission;
+    readonly events: Events<ChannelEvents>;
+    readonly queues: Set<Queue<Message>>;
+}
+
+/**
+ * Listens to any number of channels over one connection, which it makes again when it is lost. Nothing comes twice, and nothing is
+ * missing without `lost`.
+ *
+ * It connects when it has a channel, and until `stop`.
+ */
+export class IcometClient implements AsyncIterable<Message> {
+    private readonly events = new Events<ClientEvents>((error) => this.failed(error));
+    private readonly entries = new Map<string, Entry>();
+    private readonly queues = new Set<Queue<Message>>();
+    private readonly link: Connector | Tabs;
+    private readonly retry: () => Backoff;
+    private unwatch: (() => void) | undefined;
+    private changing = false;
+    private failing = false;
+    private epoch: string | undefined;
+
+    /** Throws a TypeError or RangeError that says which option makes no sense. */
+    constructor(private readonly options: ClientOptions) {
+        const url = absolute(options.url);
+        const allowed = allowedOf(options.transports);
+        const { min, max } = options.retry ?? {};
+        this.retry = () => new Backoff(min, max);
+        const silence = milliseconds('silenceTimeout', options.silenceTimeout, 75_000);
+        const settings: TransportOptions = {
+            url,
+            wait: Math.min(3600, Math.max(1, Math.floor(silence / 2500))),
+            pollInterval: milliseconds('pollInterval', options.pollInterval, 3000),
+            events: options.events ?? [],
+        };
+        const memory = options.remember === false ? undefined : remembering(url, allowed);
+        const choice = new Choice(allowed, (name) => transports[name].possible(settings), memory);
+        const timeouts = { open: milliseconds('openTimeout', options.openTimeout, 5000), silence };
+        const owner: Owner = {
+            ask: () => this.ask(),
+            messages: (messages, epoch) => this.take(messages, epoch),
+            settled: (channels, epoch) => this.settled(channels, epoch),
+            state: (state, transport) => this.told(state, transport),
+            problem: (error) => this.failed(error),
+        };
+        const connect = (its: Owner) => new Connector(its, choice, this.retry(), timeouts, settings);
+        this.link = options.shareTabs && Tabs.possible() ? new Tabs(`icomet ${url} ${options.user ?? ''}`, owner, connect, settings) : connect(owner);
+        if (options.onMessage) this.on('message', options.onMessage);
+        if (options.onLost) this.on('lost', options.onLost);
+        if (options.onRefused) this.on('refused', options.onRefused);
+        const { onState } = options;
+        if (onState) this.on('state', ({ state, transport }) => onState(state, transport));
+    }
+
+    get state(): State {
+        return this.link.state;
+    }
+
+    /** The one in use; undefined while there is none. */
+    get transport(): TransportName | undefined {
+        return this.link.state === 'open' ? this.link.transport : undefined;
+    }
+
+    /** Answers what ends the listening. */
+    on<Name extends keyof ClientEvents>(name: Name, listener: (value: ClientEvents[Name]) => void): () => void {
+        return this.events.on(name, listener);
+    }
+
+    /** Begins to listen to a channel: from now on, or from a position. Throws when the client listens to it already. */
+    subscribe(name: string, { token, ...position }: SubscribeOptions = {}): Subscription {
+        if (typeof name !== 'string' || name === '') throw new TypeError('icomet: a channel has a name');
+        if (this.entries.has(name)) throw new Error(`icomet: channel "${name}" is subscribed already`);
+        const channel = new Channel(name, position);
+        channel.token = token;
+        const { signUrl } = this.options;
+        const renew = this.options.sign?.bind(this.options, name) ?? (signUrl ? async () => (await sign(signUrl, name)).token : undefined);
+        const admission = new Admission(channel, this.retry(), renew, () => this.change(), (error) => this.failed(error));
+        const entry: Entry = { channel, admission, events: new Events((error) => this.failed(error)), queues: new Set() };
+        this.entries.set(name, entry);
+        if (this.link.state === 'closed') this.start();
+        admission.begin();
+        return {
+            channel: name,
+            get position() {
+                return channel.position;
+            },
+            on: (event, listener) => entry.events.on(event, listener),
+            unsubscribe: () => this.unsubscribe(name, entry),
+            [Symbol.asyncIterator]: () => iterate(entry.queues),
+        };
+    }
+
+    /** Sends a message to a channel: by `pubUrl`, else over the WebSocket where the server lets clients publish. Rejected when it was not taken. */
+    async publish(channel: string, content: string): Promise<void> {
+        const { pubUrl } = this.options;
+        if (!pubUrl) return this.link.publish(channel, content);
+        const { status, text } = await ask(pubUrl, { cname: channel, content }).answer;
+        if (status < 200 || status > 299) throw new Error(`icomet: pubUrl answered ${status}: ${text.slice(0, 200)}`);
+    }
+
+    /** Ends the connection and all subscriptions. The client can be used again. */
+    stop(): void {
+        for (const [name, entry] of this.entries) this.unsubscribe(name, entry);
+        for (const queue of this.queues) queue.end();
+        this.halt();
+    }
+
+    /** The messages of all channels. */
+    [Symbol.asyncIterator](): AsyncIterator<Message> {
+        return iterate(this.queues);
+    }
+
+    private start(): void {
+        this.link.start();
+        this.unwatch ??= watchPage({ wake: (renew) => this.link.wake(renew), offline: () => this.link.offline() });
+    }
+
+    private halt(): void {
+        this.unwatch?.();
+        this.unwatch = undefined;
+        this.link.stop();
+    }
+
+    private unsubscribe(name: string, entry: Entry): void {
+        if (this.entries.get(name) !== entry) return;
+        this.entries.delete(name);
+        entry.admission.end();
+        for (const queue of entry.queues) queue.end();
+        if (this.entries.size === 0) this.halt();
+        else this.change();
+    }
+
+    /** Several changes of one moment are one. */
+    private change(): void {
+        if (this.changing) return;
+        this.changing = true;
+        void Promise.resolve().then(() => {
+            this.changing = false;
+            this.link.change();
+        });
+    }
+
+    private ask(): Question {
+        const wanted = [...this.entries.values()].filter(({ channel }) => !channel.resting);
+        this.epoch ??= wanted.find(({ channel }) => channel.position.epoch !== undefined)?.channel.position.epoch;
+        for (const entry of wanted) this.tell(entry, entry.channel.moveTo(this.epoch));
+        return {
+            channels: wanted.map(({ channel }) => ({ key: channel.key, name: channel.name, seq: channel.position.seq, token: channel.token })),
+            epoch: this.epoch,
+            user: this.options.user,
+        };
+    }
+
+    private take(messages: readonly WireMessage[], epoch?: string): void {
+        if (epoch !== undefined) this.epoch = epoch;
+        for (const message of messages) {
+            if (epoch === undefined && message.type === 'lost' && message.content === '') this.epoch = undefined;
+            const entry = this.entries.get(message.cname);
+            // There is none for a noop of several channels, nor for what was under way when its channel was given up.
+            if (!entry) continue;
+            const told = this.hear(entry, message);
+            if (epoch !== undefined) entry.channel.settle(epoch);
+            this.tell(entry, told);
+        }
+    }
+
+    private settled(channels: readonly Wanted[], epoch: string): void {
+        this.epoch = epoch;
+        for (const { name, key } of channels) {
+            const channel = this.entries.get(name)?.channel;
+            if (channel?.key === key) channel.settle(epoch);
+        }
+    }
+
+    private hear(entry: Entry, message: WireMessage): Told | undefined {
+        const told = entry.channel.take(message);
+        if (told?.name === 'refused') entry.admission.refused(told.value.status);
+        else if (told?.name === 'close') entry.admission.refused();
+        else if (message.type !== 'noop') entry.admission.admitted();
+        return told;
+    }
+
+    private tell({ events, queues }: Entry, told: Told | undefined): void {
+        if (!told) return;
+        if (told.name === 'message') {
+            for (const queue of queues) queue.push(told.value);
+            for (const queue of this.queues) queue.push(told.value);
+        }
+        // Names and values are pairs, which TypeScript cannot see through a generic.
+        events.emit(told.name, told.value as never);
+        this.events.emit(told.name, told.value as never);
+    }
+
+    private told(state: State, transport: TransportName | undefined): void {
+        this.events.emit('state', transport === undefined ? { state } : { state, transport });
+    }
+
+    private failed(error: Error): void {
+        // A listener of problems that throws has had its turn.
+        if (this.failing) return;
+        this.failing = true;
+        this.events.emit('problem', error);
+        this.failing = false;
+    }
+}
+
+function iterate(queues: Set<Queue<Message>>): Queue<Message> {
+    const queue: Queue<Message> = new Queue(() => queues.delete(queue));
+    queues.add(queue);
+    return queue;
+}
+
+function allowedOf(names: readonly TransportName[] = TRANSPORTS): readonly TransportName[] {
+    const unknown = names.find((name) => !TRANSPORTS.includes(name));
+    if (unknown !== undefined) throw new TypeError(`icomet: no transport is called "${unknown}"; there are ${TRANSPORTS.join(', ')}`);
+    if (names.length === 0) throw new TypeError('icomet: transports is empty');
+    return names;
+}
+
+function milliseconds(name: string, value: number | undefined, otherwise: number): number {
+    const time = value ?? otherwise;
+    if (!(time >= 1 && time < 2 ** 31)) throw new RangeError(`icomet: ${name} is a number of milliseconds from 1, not ${time}`);
+    return time;
+}

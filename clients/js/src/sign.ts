@@ -1,0 +1,54 @@
+import { ask, canAsk } from './transports/get';
+import { askByScript, canScript } from './transports/script';
+
+/** What icomet's `sign` answers, as far as clients need it. */
+export interface Signed {
+    readonly cname: string;
+    readonly token: string;
+    readonly seq: number;
+}
+
+/** How long a back end has to answer, in milliseconds. */
+const PATIENCE = 15_000;
+
+/** Asks `signUrl` for a channel's token. Where the page may not read the answer, or has no XMLHttpRequest, it is asked by a script. */
+export function sign(signUrl: string, channel: string): Promise<Signed> {
+    const url = `${signUrl}${signUrl.includes('?') ? '&' : '?'}cname=${encodeURIComponent(channel)}`;
+    let cancel = () => {};
+    const byScript = async (): Promise<unknown> => {
+        const asked = askByScript(`${url}&cb=`);
+        cancel = asked.cancel;
+        return asked.answer;
+    };
+    const byGet = async (): Promise<unknown> => {
+        const asked = ask(url);
+        cancel = asked.cancel;
+        let answer;
+        try {
+            answer = await asked.answer;
+        } catch (error) {
+            if (canScript() && isElsewhere(url)) return byScript();
+            throw error;
+        }
+        if (answer.status !== 200) throw new Error(`icomet: signUrl answered ${answer.status} for channel "${channel}"`);
+        return JSON.parse(answer.text);
+    };
+    return new Promise((resolve, reject) => {
+        const timer = setTimeout(() => {
+            cancel();
+            reject(new Error(`icomet: signUrl gave no answer in ${PATIENCE} ms`));
+        }, PATIENCE);
+        const answer = canAsk() ? byGet() : byScript();
+        answer.then((value) => read(value, channel)).then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+}
+
+function isElsewhere(url: string): boolean {
+    return new URL(url, document.baseURI).origin !== location.origin;
+}
+
+function read(value: unknown, channel: string): Signed {
+    const { cname, token, seq } = (value ?? {}) as Record<string, unknown>;
+    if (typeof token !== 'string' || token === '') throw new Error(`icomet: signUrl gave no token for channel "${channel}"`);
+    return { cname: typeof cname === 'string' ? cname : channel, token, seq: typeof seq === 'number' ? seq : 0 };
+}

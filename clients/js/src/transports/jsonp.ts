@@ -1,0 +1,23 @@
+import { asMessages } from '../wire';
+import { type Poll, polling } from './polling';
+import { askByScript, canScript } from './script';
+import type { Transport } from './transport';
+import { endpoint } from './urls';
+
+/** Polls by `<script>`. Nothing tells the epoch here: a page cannot read the header fields of a script. */
+export const pollByScript: Poll = (question, wait, { url }) => {
+    // Some old browsers keep what a script's url answered.
+    const { answer, cancel } = askByScript(`${endpoint(url, 'sub', question, { wait, _: Date.now() })}&cb=`);
+    const batch = answer.then((value) => {
+        const messages = asMessages(value);
+        if (!messages) throw new Error('the script called with something else than messages');
+        return { messages };
+    });
+    return { batch, cancel };
+};
+
+export const jsonp: Transport = {
+    name: 'jsonp',
+    possible: canScript,
+    open: (ask, listener, options) => polling(pollByScript, ask, listener, options),
+};

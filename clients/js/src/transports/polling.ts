@@ -1,0 +1,84 @@
+import { toError } from '../events';
+import { parse, type WireMessage } from '../wire';
+import { ask as get, type Answer } from './get';
+import type { Connection, Listener, Question, TransportOptions } from './transport';
+import { endpoint, epochOf } from './urls';
+
+export interface Batch {
+    readonly messages: WireMessage[];
+    readonly epoch?: string | undefined;
+}
+
+export interface BatchAsked {
+    readonly batch: Promise<Batch>;
+    cancel(): void;
+}
+
+/** An answer without a message that comes sooner than this was not waited for, in milliseconds. */
+const QUICK = 1000;
+
+/** Puts one question to `sub`. `wait` is in seconds; 0 is answered at once. */
+export type Poll = (question: Question, wait: number, options: TransportOptions) => BatchAsked;
+
+/** Polls by fetch or XMLHttpRequest. */
+export const pollByGet: Poll = (question, wait, { url }) => {
+    const { answer, cancel } = get(endpoint(url, 'sub', question, { wait }));
+    return { batch: answer.then(read), cancel };
+};
+
+function read({ status, text, tag }: Answer): Batch {
+    if (status !== 200) throw new Error(`the server answered ${status}: ${text.slice(0, 200)}`);
+    return { messages: parse(text), epoch: epochOf(tag) };
+}
+
+/** Tells what an answer has. */
+export function hand(listener: Listener, { channels }: Question, { messages, epoch }: Batch): void {
+    listener.messages(messages, epoch);
+    if (epoch !== undefined) listener.settled(channels, epoch);
+}
+
+/**
+ * Asks again and again. The first question is answered at once, so that the server is known to be there.
+ *
+ * @param pause how long to wait between two questions, in milliseconds; then each is answered at once. Without it they wait at the server.
+ */
+export function polling(poll: Poll, ask: () => Question, listener: Listener, options: TransportOptions, pause?: number): Connection {
+    let closed = false;
+    let cancel = () => {};
+    const close = () => {
+        closed = true;
+        cancel();
+    };
+    /** Answers whether it brought something. */
+    const once = async (wait: number): Promise<boolean> => {
+        const question = ask();
+        const asked = poll(question, wait, options);
+        cancel = asked.cancel;
+        const { messages, epoch } = await asked.batch;
+        if (closed) return false;
+        listener.alive();
+        hand(listener, question, { messages, epoch });
+        return messages.some(({ type }) => type !== 'noop');
+    };
+    const rest = (milliseconds: number) => new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, milliseconds);
+        cancel = () => clearTimeout(timer);
+    });
+    const loop = async (): Promise<void> => {
+        try {
+            await once(0);
+            while (!closed && ask().channels.length > 0) {
+                const began = Date.now();
+                const brought = await once(pause === undefined ? options.wait : 0);
+                // Also long polls are answered with nothing at once by a worker that ends, or by something in between that lets none wait.
+                const least = pause ?? (brought || Date.now() - began > QUICK ? 0 : Math.random() * QUICK);
+                if (least > 0 && !closed) await rest(least);
+            }
+            if (!closed) listener.end();
+        } catch (error) {
+            if (!closed) listener.end(toError(error));
+        }
+    };
+    void loop();
+    return { close };
+}

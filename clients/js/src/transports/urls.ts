@@ -1,0 +1,31 @@
+import type { Question } from './transport';
+
+/** The url of a page's `icomet_sub` location: absolute, without a slash at its end. */
+export function absolute(url: string): string {
+    const base = typeof document === 'undefined' ? undefined : document.baseURI;
+    let found: URL;
+    try {
+        found = new URL(url, base);
+    } catch {
+        throw new TypeError(`icomet: "${url}" is no url${base === undefined ? ' that begins with http:// or https://' : ''}`);
+    }
+    if (!/^https?:$/.test(found.protocol)) throw new TypeError(`icomet: "${url}" does not begin with http:// or https://`);
+    return (found.origin + found.pathname).replace(/\/+$/, '');
+}
+
+/** The url of an endpoint with a question. A comma within a name is encoded, so that it does not part two. */
+export function endpoint(url: string, name: string, question: Question, more: Record<string, string | number> = {}): string {
+    const { channels, epoch, user } = question;
+    const list = (values: readonly (string | number)[]) => values.map(encodeURIComponent).join(',');
+    const query = [`cname=${list(channels.map((channel) => channel.name))}`, `seq=${list(channels.map((channel) => channel.seq))}`];
+    if (channels.some((channel) => channel.token)) query.push(`token=${list(channels.map((channel) => channel.token ?? ''))}`);
+    if (epoch !== undefined && channels.some((channel) => channel.seq > 0)) query.push(`epoch=${epoch}`);
+    if (user !== undefined) query.push(`user=${encodeURIComponent(user)}`);
+    for (const [key, value] of Object.entries(more)) query.push(`${key}=${encodeURIComponent(value)}`);
+    return `${url}/${name}?${query.join('&')}`;
+}
+
+/** The epoch in an entity tag or an SSE id, `EPOCH-SEQ`. */
+export function epochOf(id: string | null | undefined): string | undefined {
+    return /^"?([0-9a-f]{16})-/.exec(id ?? '')?.[1];
+}

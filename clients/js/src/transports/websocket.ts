@@ -1,0 +1,134 @@
+import { toError } from '../events';
+import { asMessages, type WireMessage } from '../wire';
+import type { Connection, Listener, Question, Transport, Wanted } from './transport';
+
+/** A WebSocket's close code when the page ends it as usual: RFC 6455, section 7.4.1. */
+const NORMAL = 1000;
+/** Codes by which the server ends a connection as usual: docs/protocol.md, "The end". */
+const USUAL = [1000, 1001, 1008, 1012];
+
+/** What the server answers a command. */
+interface Reply {
+    readonly type: 'reply' | 'error';
+    readonly id?: number;
+    readonly epoch?: string;
+    readonly code?: string;
+    readonly content?: string;
+}
+
+type Then = (reply: Reply) => void;
+
+/** Channels come and go by commands, so that a change makes no new connection; the reply tells the epoch. */
+export const websocket: Transport = {
+    name: 'websocket',
+    possible: () => typeof WebSocket === 'function',
+    open: (ask, listener, { url }) => new Socket(ask, listener, url),
+};
+
+class Socket implements Connection {
+    private readonly socket: WebSocket;
+    private readonly waiting = new Map<number, Then>();
+    /** What the server was asked for. */
+    private readonly joined = new Map<string, number>();
+    private epoch: string | undefined;
+    private last = 0;
+
+    constructor(private readonly ask: () => Question, private readonly listener: Listener, url: string) {
+        const { user } = ask();
+        const query = user === undefined ? '' : `?user=${encodeURIComponent(user)}`;
+        const socket = (this.socket = new WebSocket(`${url.replace(/^http/, 'ws')}/ws${query}`, 'icomet.v1'));
+        socket.onopen = () => {
+            listener.alive();
+            this.change();
+        };
+        socket.onmessage = ({ data }: MessageEvent<unknown>) => {
+            try {
+                this.take(String(data));
+            } catch (error) {
+                this.end(toError(error));
+            }
+        };
+        socket.onclose = ({ code, reason }) => this.end(USUAL.includes(code) ? undefined : new Error(`the WebSocket was closed: ${code} ${reason}`));
+    }
+
+    close(): void {
+        const { socket } = this;
+        socket.onopen = socket.onmessage = socket.onclose = null;
+        for (const then of this.waiting.values()) then({ type: 'error', code: 'closed', content: 'the connection was closed' });
+        this.waiting.clear();
+        socket.close(NORMAL);
+    }
+
+    change(): void {
+        if (this.socket.readyState !== 1) return;
+        const { channels, epoch } = this.ask();
+        const wanted = new Map(channels.map(({ name, key }) => [name, key]));
+        for (const [channel, key] of [...this.joined]) {
+            if (wanted.get(channel) === key) continue;
+            this.joined.delete(channel);
+            this.send({ type: 'unsubscribe', channel });
+        }
+        for (const channel of channels) {
+            const { name, key, seq, token } = channel;
+            if (this.joined.has(name)) continue;
+            this.joined.set(name, key);
+            const more = { ...(epoch !== undefined && seq > 0 && { epoch }), ...(token !== undefined && { token }) };
+            this.send({ type: 'subscribe', channel: name, seq, ...more }, (reply) => this.subscribed(channel, epoch, reply));
+        }
+    }
+
+    publish(channel: string, content: string): Promise<void> {
+        return new Promise((resolve, reject) => this.send({ type: 'publish', channel, content }, ({ type, code, content: why }) => {
+            if (type === 'reply') resolve();
+            else reject(new Error(`not published: ${why} (${code})`));
+        }));
+    }
+
+    ping(): void {
+        if (this.socket.readyState === 1) this.send({ type: 'ping' });
+    }
+
+    private send(command: object, then: Then = () => {}): void {
+        const id = (this.last += 1);
+        this.waiting.set(id, then);
+        this.socket.send(JSON.stringify({ ...command, id }));
+    }
+
+    private subscribed(channel: Wanted, asked: string | undefined, { type, epoch, code, content = '' }: Reply): void {
+        const { name, key } = channel;
+        if (this.joined.get(name) !== key) return;
+        if (type === 'reply') {
+            this.epoch = epoch;
+            // Otherwise a `lost` follows, and until then the channel stands where it stood.
+            if (epoch !== undefined && (asked ?? epoch) === epoch) this.listener.settled([channel], epoch);
+        } else {
+            this.joined.delete(name);
+            const refused = code === 'wrong_token' ? '401' : '429';
+            this.listener.messages([{ type: refused, cname: name, seq: 0, content: code === 'wrong_token' ? 'Token error' : `${content} (${code})` }]);
+        }
+    }
+
+    private take(text: string): void {
+        this.listener.alive();
+        const value = JSON.parse(text) as { type: unknown };
+        if (value.type === 'reply' || value.type === 'error') return this.settle(value as Reply);
+        const messages = asMessages(value);
+        if (!messages) throw new Error(`no message of icomet: ${text.slice(0, 80)}`);
+        for (const { type, cname } of messages) if (ENDS.includes(type)) this.joined.delete(cname);
+        this.listener.messages(messages, this.epoch);
+    }
+
+    private settle(reply: Reply): void {
+        const then = this.waiting.get(reply.id ?? 0);
+        this.waiting.delete(reply.id ?? 0);
+        then?.(reply);
+    }
+
+    private end(error?: Error): void {
+        this.close();
+        this.listener.end(error);
+    }
+}
+
+/** After these the connection has the channel no more. */
+const ENDS: readonly WireMessage['type'][] = ['close', '401', '429'];

@@ -1,0 +1,27 @@
+/** Who is told of the page's fate. */
+interface Sleeper {
+    /** `renew`: what was connected before is dead. */
+    wake(renew: boolean): void;
+    offline(): void;
+}
+
+/** Tells when the browser says that the network has come or gone, and when the page is looked at again. Answers what ends it. */
+export function watchPage(sleeper: Sleeper): () => void {
+    if (typeof addEventListener !== 'function' || typeof document === 'undefined') return () => {};
+    const online = () => sleeper.wake(true);
+    const offline = () => sleeper.offline();
+    const seen = () => {
+        if (document.visibilityState === 'visible') sleeper.wake(false);
+    };
+    addEventListener('online', online);
+    addEventListener('offline', offline);
+    // Taken out of the browser's cache of pages, it has no connection any more.
+    addEventListener('pageshow', seen);
+    document.addEventListener('visibilitychange', seen);
+    return () => {
+        removeEventListener('online', online);
+        removeEventListener('offline', offline);
+        removeEventListener('pageshow', seen);
+        document.removeEventListener('visibilitychange', seen);
+    };
+}

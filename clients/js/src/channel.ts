@@ -30,7 +30,7 @@ export class Channel {
     private closed = false;
 
     constructor(readonly name: string, { seq = 0, epoch }: Partial<Position> = {}) {
-        if (!Number.isSafeInteger(seq) || seq < 0) throw new RangeError(`icomet: seq ${seq} of channel "${name}" is no whole number from 0`);
+        if (!(Number.isSafeInteger(seq) && seq >= 0)) throw new RangeError(`icomet: seq ${seq} of channel "${name}" is no whole number`);
         this.next = seq;
         this.of = epoch;
     }

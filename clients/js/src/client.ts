@@ -1,24 +1,27 @@
 import { Admission } from './admission';
 import { Backoff } from './backoff';
 import { Channel, type Told } from './channel';
+import { Channels } from './channels';
 import { Choice } from './choice';
 import { Connector, type Owner } from './connector';
 import { Events } from './events';
 import { remembering } from './memory';
 import { Queue } from './queue';
 import { sign } from './sign';
-import { Tabs } from './tabs';
+import { Tabs } from './tabs/tabs';
 import { ask } from './transports/get';
 import { transports } from './transports/index';
-import type { Question, TransportOptions, Wanted } from './transports/transport';
+import type { Question, TransportOptions } from './transports/transport';
 import { absolute } from './transports/urls';
-import { TRANSPORTS, type ChannelEvents, type ClientEvents, type ClientOptions, type Message, type State, type SubscribeOptions, type Subscription, type TransportName } from './types';
+import {
+    TRANSPORTS, type ChannelEvents, type ClientEvents, type ClientOptions, type Message, type State, type SubscribeOptions,
+    type Subscription, type TransportName,
+} from './types';
 import { watchPage } from './wake';
 import type { WireMessage } from './wire';
 
 /** What a client has for one channel. */
 interface Entry {
-    readonly channel: Channel;
     readonly admission: Admission;
     readonly events: Events<ChannelEvents>;
     readonly queues: Set<Queue<Message>>;
@@ -32,6 +35,7 @@ interface Entry {
  */
 export class IcometClient implements AsyncIterable<Message> {
     private readonly events = new Events<ClientEvents>((error) => this.failed(error));
+    private readonly channels = new Channels();
     private readonly entries = new Map<string, Entry>();
     private readonly queues = new Set<Queue<Message>>();
     private readonly link: Connector | Tabs;
@@ -39,7 +43,6 @@ export class IcometClient implements AsyncIterable<Message> {
     private unwatch: (() => void) | undefined;
     private changing = false;
     private failing = false;
-    private epoch: string | undefined;
 
     /** Throws a TypeError or RangeError that says which option makes no sense. */
     constructor(private readonly options: ClientOptions) {
@@ -60,12 +63,14 @@ export class IcometClient implements AsyncIterable<Message> {
         const owner: Owner = {
             ask: () => this.ask(),
             messages: (messages, epoch) => this.take(messages, epoch),
-            settled: (channels, epoch) => this.settled(channels, epoch),
+            settled: (channels, epoch) => this.channels.settled(channels, epoch),
             state: (state, transport) => this.told(state, transport),
             problem: (error) => this.failed(error),
         };
         const connect = (its: Owner) => new Connector(its, choice, this.retry(), timeouts, settings);
-        this.link = options.shareTabs && Tabs.possible() ? new Tabs(`icomet ${url} ${options.user ?? ''}`, owner, connect, settings) : connect(owner);
+        const { user } = options;
+        const share = options.shareTabs === true && Tabs.possible();
+        this.link = share ? new Tabs(`icomet ${url} ${user ?? ''}`, user, owner, this.channels, connect, settings) : connect(owner);
         if (options.onMessage) this.on('message', options.onMessage);
         if (options.onLost) this.on('lost', options.onLost);
         if (options.onRefused) this.on('refused', options.onRefused);
@@ -96,7 +101,8 @@ export class IcometClient implements AsyncIterable<Message> {
         const { signUrl } = this.options;
         const renew = this.options.sign?.bind(this.options, name) ?? (signUrl ? async () => (await sign(signUrl, name)).token : undefined);
         const admission = new Admission(channel, this.retry(), renew, () => this.change(), (error) => this.failed(error));
-        const entry: Entry = { channel, admission, events: new Events((error) => this.failed(error)), queues: new Set() };
+        const entry: Entry = { admission, events: new Events((error) => this.failed(error)), queues: new Set() };
+        this.channels.add(channel);
         this.entries.set(name, entry);
         if (this.link.state === 'closed') this.start();
         admission.begin();
@@ -111,7 +117,10 @@ export class IcometClient implements AsyncIterable<Message> {
         };
     }
 
-    /** Sends a message to a channel: by `pubUrl`, else over the WebSocket where the server lets clients publish. Rejected when it was not taken. */
+    /**
+     * Sends a message to a channel: by `pubUrl`, else over the WebSocket where the server lets clients publish. Rejected when it was
+     * not taken.
+     */
     async publish(channel: string, content: string): Promise<void> {
         const { pubUrl } = this.options;
         if (!pubUrl) return this.link.publish(channel, content);
@@ -145,6 +154,7 @@ export class IcometClient implements AsyncIterable<Message> {
     private unsubscribe(name: string, entry: Entry): void {
         if (this.entries.get(name) !== entry) return;
         this.entries.delete(name);
+        this.channels.delete(name);
         entry.admission.end();
         for (const queue of entry.queues) queue.end();
         if (this.entries.size === 0) this.halt();
@@ -162,53 +172,32 @@ export class IcometClient implements AsyncIterable<Message> {
     }
 
     private ask(): Question {
-        const wanted = [...this.entries.values()].filter(({ channel }) => !channel.resting);
-        this.epoch ??= wanted.find(({ channel }) => channel.position.epoch !== undefined)?.channel.position.epoch;
-        for (const entry of wanted) this.tell(entry, entry.channel.moveTo(this.epoch));
-        return {
-            channels: wanted.map(({ channel }) => ({ key: channel.key, name: channel.name, seq: channel.position.seq, token: channel.token })),
-            epoch: this.epoch,
-            user: this.options.user,
-        };
+        const { question, news } = this.channels.ask(this.options.user);
+        for (const { channel, told } of news) this.tell(channel, told);
+        return question;
     }
 
     private take(messages: readonly WireMessage[], epoch?: string): void {
-        if (epoch !== undefined) this.epoch = epoch;
         for (const message of messages) {
-            if (epoch === undefined && message.type === 'lost' && message.content === '') this.epoch = undefined;
-            const entry = this.entries.get(message.cname);
-            // There is none for a noop of several channels, nor for what was under way when its channel was given up.
-            if (!entry) continue;
-            const told = this.hear(entry, message);
-            if (epoch !== undefined) entry.channel.settle(epoch);
-            this.tell(entry, told);
+            const taken = this.channels.take(message, epoch);
+            if (!taken) continue;
+            const { channel, told } = taken;
+            const admission = this.entries.get(channel.name)?.admission;
+            if (told?.name === 'refused') admission?.refused(told.value.status);
+            else if (told?.name === 'close') admission?.refused();
+            else if (message.type !== 'noop') admission?.admitted();
+            if (told) this.tell(channel, told);
         }
     }
 
-    private settled(channels: readonly Wanted[], epoch: string): void {
-        this.epoch = epoch;
-        for (const { name, key } of channels) {
-            const channel = this.entries.get(name)?.channel;
-            if (channel?.key === key) channel.settle(epoch);
-        }
-    }
-
-    private hear(entry: Entry, message: WireMessage): Told | undefined {
-        const told = entry.channel.take(message);
-        if (told?.name === 'refused') entry.admission.refused(told.value.status);
-        else if (told?.name === 'close') entry.admission.refused();
-        else if (message.type !== 'noop') entry.admission.admitted();
-        return told;
-    }
-
-    private tell({ events, queues }: Entry, told: Told | undefined): void {
-        if (!told) return;
+    private tell({ name }: Channel, told: Told): void {
+        const entry = this.entries.get(name);
         if (told.name === 'message') {
-            for (const queue of queues) queue.push(told.value);
+            for (const queue of entry?.queues ?? []) queue.push(told.value);
             for (const queue of this.queues) queue.push(told.value);
         }
         // Names and values are pairs, which TypeScript cannot see through a generic.
-        events.emit(told.name, told.value as never);
+        entry?.events.emit(told.name, told.value as never);
         this.events.emit(told.name, told.value as never);
     }
 

@@ -86,7 +86,10 @@ export interface ClientOptions {
     retry?: { min?: number; max?: number };
     /** How long a transport has to give its first sign of life, before it is taken as blocked, in milliseconds. Default 5000. */
     openTimeout?: number;
-    /** How long a connection may be silent before it is taken as dead, in milliseconds. Default 75000: more than two of the server's noops. */
+    /**
+     * How long a connection may be silent before it is taken as dead, in milliseconds. Default 75000: more than two of the server's
+     * noops (`polling_timeout`).
+     */
     silenceTimeout?: number;
     /** Names of the events that publishers give their messages (`event`): by `sse` a browser shows only those that it was told of. */
     events?: readonly string[];
@@ -94,7 +97,10 @@ export interface ClientOptions {
     pollInterval?: number;
     /** Keep in localStorage which transport got through to this url, and begin with it next time. Default true. */
     remember?: boolean;
-    /** One tab holds the connection for the other tabs of the site that ask for the same (Web Locks and BroadcastChannel). Default false. */
+    /**
+     * One tab holds the connection for all tabs of the site that listen at the same url as the same user, where the browser has Web
+     * Locks and BroadcastChannel. Default false.
+     */
     shareTabs?: boolean;
     onMessage?(message: Message): void;
     onLost?(lost: Lost): void;

@@ -48,7 +48,9 @@ class Socket implements Connection {
                 this.end(toError(error));
             }
         };
-        socket.onclose = ({ code, reason }) => this.end(USUAL.includes(code) ? undefined : new Error(`the WebSocket was closed: ${code} ${reason}`));
+        socket.onclose = ({ code, reason }) => {
+            this.end(USUAL.includes(code) ? undefined : new Error(`the WebSocket was closed: ${code} ${reason}`));
+        };
     }
 
     close(): void {

@@ -1,0 +1,29 @@
+import type { State, TransportName } from '../types';
+import type { WireMessage } from '../wire';
+
+/** A channel that a tab wants, and where it stands. */
+export interface Want {
+    readonly name: string;
+    readonly seq: number;
+    readonly epoch?: string | undefined;
+    readonly token?: string | undefined;
+}
+
+/** A message, and the seq that the holder wanted next before it: who stands before that has missed something. */
+export interface Item {
+    readonly message: WireMessage;
+    readonly from: number;
+}
+
+/** What tabs tell one another. `to` and `tab` are tabs' ids. */
+export type Post =
+    /** A tab holds the connection now: tell what you want. */
+    | { kind: 'holder' }
+    /** All channels that a tab wants; none: it has gone. */
+    | { kind: 'want'; tab: string; wants: Want[] }
+    /** Where the holder stands, for the tab that asked. */
+    | { kind: 'standing'; to: string; wants: Want[] }
+    | { kind: 'messages'; items: Item[]; epoch: string | undefined }
+    | { kind: 'state'; state: State; transport: TransportName | undefined }
+    | { kind: 'publish'; tab: string; id: number; channel: string; content: string }
+    | { kind: 'published'; to: string; id: number; error: string | undefined };

@@ -25,6 +25,7 @@ help:
 	@echo 'make test-engine   the tests of all crates but the one of the module'
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
 	@echo 'make test-api      docs/openapi.yaml against a running server, by schemathesis'
+	@echo 'make test-js       the JavaScript client (clients/js), also against a running server'
 	@echo 'make test-browser  a headless Chromium as a client, by WebSocket and EventSource'
 	@echo 'make test-java     the client for Java and Android (clients/java), built by javac, against a running server'
 	@echo 'make test-held     the same, with icomet_park off'
@@ -123,6 +124,11 @@ test-api: build
 .PHONY: test-browser
 test-browser: build
 	script/test-browser.sh
+
+# JS names test files: make test-js JS=channel
+.PHONY: test-js
+test-js: build
+	script/test-js.sh $(JS)
 
 # JAVA_SECONDS: how long the test with random cuts lasts.
 .PHONY: test-java

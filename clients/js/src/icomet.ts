@@ -36,7 +36,7 @@ export interface OldMessage {
     content: string;
 }
 
-/** The old constructor, `new iComet({channel: 'abc', signUrl: '', subUrl: '', callback: function(content){ ... }})`. It begins by itself. */
+/** The constructor of icomet.js: `new iComet({channel: 'abc', callback: function(content){ ... }})`. It begins by itself. */
 export class iComet {
     readonly channel: string;
     private client: IcometClient | undefined;

@@ -105,8 +105,8 @@ class Socket implements Connection {
             if (epoch !== undefined && (asked ?? epoch) === epoch) this.listener.settled([channel], epoch);
         } else {
             this.joined.delete(name);
-            const refused = code === 'wrong_token' ? '401' : '429';
-            this.listener.messages([{ type: refused, cname: name, seq: 0, content: code === 'wrong_token' ? 'Token error' : `${content} (${code})` }]);
+            const message = code === 'wrong_token' ? { type: '401', content: 'Token error' } : { type: '429', content: `${content} (${code})` };
+            this.listener.messages([{ ...message, cname: name, seq: 0 }]);
         }
     }
 

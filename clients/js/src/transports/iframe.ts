@@ -1,5 +1,6 @@
 import { toError } from '../events';
 import { asMessages } from '../wire';
+import { hidden, makeFrame } from './frame';
 import type { Transport } from './transport';
 import { endpoint } from './urls';
 
@@ -14,27 +15,24 @@ export const iframe: Transport = {
     name: 'iframe',
     possible: ({ url }) => typeof document !== 'undefined' && typeof location !== 'undefined' && url.startsWith(`${location.origin}/`),
     open(ask, listener, { url }) {
-        const outer = hidden(document);
-        (document.body ?? document.documentElement).appendChild(outer);
-        const room = outer.contentDocument;
-        const parent = outer.contentWindow as (Window & { icomet_cb?: unknown }) | null;
+        const outer = makeFrame();
         let closed = false;
         let timer: ReturnType<typeof setTimeout> | undefined;
         const close = () => {
             closed = true;
             clearTimeout(timer);
-            outer.parentNode?.removeChild(outer);
+            outer?.remove();
         };
         const end = (error?: Error) => {
             if (closed) return;
             close();
             listener.end(error);
         };
-        if (!room?.body || !parent) {
+        if (!outer) {
             timer = setTimeout(() => end(new Error('this page may have no frames')), 0);
             return { close };
         }
-        parent.icomet_cb = (value: unknown) => {
+        outer.window.icomet_cb = (value: unknown) => {
             if (closed) return;
             const messages = asMessages(value);
             if (!messages) return end(new Error('the frame called with something else than messages'));
@@ -45,24 +43,18 @@ export const iframe: Transport = {
                 end(toError(error));
             }
         };
-        const inner = hidden(room);
+        const inner = hidden(outer.document);
         const look = () => {
             if (began(inner)) listener.alive();
             else timer = setTimeout(look, LOOK_EACH);
         };
         inner.onload = () => end(began(inner) ? undefined : new Error('the frame has another page than icomet\'s'));
         inner.src = endpoint(url, 'iframe', ask());
-        room.body.appendChild(inner);
+        outer.document.body.appendChild(inner);
         look();
         return { close };
     },
 };
-
-function hidden(owner: Document): HTMLIFrameElement {
-    const frame = owner.createElement('iframe');
-    frame.style.display = 'none';
-    return frame;
-}
 
 /** A page of an error has another title; one of another site may not be looked at. */
 function began(frame: HTMLIFrameElement): boolean {

@@ -1,0 +1,27 @@
+/**
+ * A hidden frame without a page, in this page's origin. What is loaded in it is given up with it, and it has a global object of its own.
+ * Undefined where the page may have none.
+ */
+export interface Frame {
+    readonly document: Document;
+    readonly window: Record<string, unknown>;
+    remove(): void;
+}
+
+export function makeFrame(): Frame | undefined {
+    const element = hidden(document);
+    (document.body ?? document.documentElement).appendChild(element);
+    const remove = () => void element.parentNode?.removeChild(element);
+    const inside = element.contentDocument;
+    if (inside?.body && element.contentWindow) {
+        return { document: inside, window: element.contentWindow as unknown as Record<string, unknown>, remove };
+    }
+    remove();
+    return undefined;
+}
+
+export function hidden(owner: Document): HTMLIFrameElement {
+    const frame = owner.createElement('iframe');
+    frame.style.display = 'none';
+    return frame;
+}

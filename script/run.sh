@@ -24,7 +24,7 @@ fi
 
 mkdir -p "$prefix/conf" "$prefix/logs" "$prefix/modules" "$prefix/html"
 sed "s/^\( *listen  *\)8080;/\1$port;/" demo/nginx.conf >"$prefix/conf/nginx.conf"
-cp demo/index.html "$prefix/html/"
+cp demo/*.html demo/*.css demo/*.js "$prefix/html/"
 # A new file each time: overwriting one that a running nginx has mapped would crash it.
 rm -f "$prefix/modules/ngx_http_icomet_module.so"
 cp "$target/release/libngx_http_icomet_module.so" "$prefix/modules/ngx_http_icomet_module.so"
@@ -45,14 +45,32 @@ until listens; do
     sleep 0.1
 done
 
+# Reloads nginx whenever the chat's button has published to the channel demo.reload. The connection itself outlives the reload.
+reload_on_demand() {
+    local line
+    while kill -0 "$nginx" 2>/dev/null; do
+        if exec 3<>"/dev/tcp/127.0.0.1/$port"; then
+            printf 'GET /icomet/stream?cname=demo.reload&seq=0 HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+            while IFS= read -r line <&3; do
+                case $line in
+                    *'"type":"data"'*) kill -HUP "$nginx" ;;
+                esac
+            done
+            exec 3>&-
+        fi
+        sleep 1
+    done
+} 2>/dev/null
+
 if [ -z "$stopping" ]; then
+    reload_on_demand &
     cat <<TEXT
 
-  icomet runs: open  http://localhost:$port/  in two tabs and chat.
+  icomet runs: open  http://localhost:$port/  in two tabs and chat, and reload nginx meanwhile by the page's button.
 
   From a shell:
-    curl -d 'content=Hello from curl' 'http://localhost:$port/icomet-admin/push?cname=chat'
-    curl -N 'http://localhost:$port/icomet/stream?cname=chat'
+    curl -d 'content=Hello from curl' 'http://localhost:$port/icomet-admin/push?cname=room.lobby'
+    curl -N 'http://localhost:$port/icomet/stream?cname=room.lobby'
     curl 'http://localhost:$port/icomet-admin/info'
 
   Configuration: demo/nginx.conf.  Requests: $prefix/logs/access.log.  Ctrl-C ends it.

@@ -14,3 +14,5 @@ script/build-js.sh
 cd clients/js
 npx tsc --noEmit -p tsconfig.json
 npx vitest run "$@"
+cd ../..
+cmp clients/js/dist/icomet.min.js demo/icomet.min.js || { echo "test-js: demo/ has another script: make demo-js" >&2; exit 1; }

@@ -36,6 +36,8 @@ export class Connector {
     private heard = 0;
     private brought = false;
     private everOpen = false;
+    /** A transport that may not begin yet. */
+    private attempt: object | undefined;
     /** The transport that was told of last, with the state. */
     private told: TransportName | undefined;
 
@@ -66,7 +68,7 @@ export class Connector {
         const { connection } = this;
         if (connection?.change) return connection.change();
         // While it waits after a failure, the next question is the new one anyway.
-        if (connection || this.timer === undefined) {
+        if (connection || (this.timer === undefined && !this.attempt)) {
             this.drop();
             this.connect();
         }
@@ -100,6 +102,16 @@ export class Connector {
             this.owner.problem(new Error('icomet: this browser has none of the transports that are allowed'));
             return this.later();
         }
+        const ready = transports[name].ready?.();
+        if (!ready) return this.open(name);
+        const attempt = (this.attempt = {});
+        void ready.then(() => {
+            if (this.attempt === attempt) this.open(name);
+        });
+    }
+
+    private open(name: TransportName): void {
+        this.attempt = undefined;
         this.opened = 0;
         this.brought = false;
         let connection: Connection | undefined;
@@ -173,7 +185,7 @@ export class Connector {
         clearInterval(this.watch);
         this.timer = this.watch = undefined;
         const { connection } = this;
-        this.connection = this.transport = undefined;
+        this.connection = this.transport = this.attempt = undefined;
         connection?.close();
     }
 

@@ -20,6 +20,18 @@ export function makeFrame(): Frame | undefined {
     return undefined;
 }
 
+/** How long a page is waited for, in milliseconds: one that is still not loaded may never be. */
+const LOADING = 20_000;
+
+/** A page counts as loaded when its frames are, and a frame here is loading for long: it is made when the page is complete. */
+export function pageLoaded(): Promise<void> | undefined {
+    if (document.readyState === 'complete') return undefined;
+    return new Promise((resolve) => {
+        addEventListener('load', () => resolve(), { once: true });
+        setTimeout(resolve, LOADING);
+    });
+}
+
 export function hidden(owner: Document): HTMLIFrameElement {
     const frame = owner.createElement('iframe');
     frame.style.display = 'none';

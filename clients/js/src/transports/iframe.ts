@@ -1,6 +1,6 @@
 import { toError } from '../events';
 import { asMessages } from '../wire';
-import { hidden, makeFrame } from './frame';
+import { hidden, makeFrame, pageLoaded } from './frame';
 import type { Transport } from './transport';
 import { endpoint } from './urls';
 
@@ -14,6 +14,7 @@ const LOOK_EACH = 50;
 export const iframe: Transport = {
     name: 'iframe',
     possible: ({ url }) => typeof document !== 'undefined' && typeof location !== 'undefined' && url.startsWith(`${location.origin}/`),
+    ready: pageLoaded,
     open(ask, listener, { url }) {
         const outer = makeFrame();
         let closed = false;

@@ -1,4 +1,5 @@
 import { asMessages } from '../wire';
+import { pageLoaded } from './frame';
 import { type Poll, polling } from './polling';
 import { askByScript, canScript } from './script';
 import type { Transport } from './transport';
@@ -19,5 +20,6 @@ export const pollByScript: Poll = (question, wait, { url }) => {
 export const jsonp: Transport = {
     name: 'jsonp',
     possible: canScript,
+    ready: pageLoaded,
     open: (ask, listener, options) => polling(pollByScript, ask, listener, options),
 };

@@ -55,5 +55,7 @@ export interface Transport {
     readonly name: TransportName;
     /** Whether this browser has what it takes. Asked each time: pages take things away. */
     possible(options: TransportOptions): boolean;
+    /** When it may begin; at once where it is missing or gives nothing. */
+    ready?(): Promise<void> | undefined;
     open(ask: () => Question, listener: Listener, options: TransportOptions): Connection;
 }

@@ -26,7 +26,7 @@ help:
 	@echo 'make test-nginx    the Test::Nginx suites in t/'
 	@echo 'make test-api      docs/openapi.yaml against a running server, by schemathesis'
 	@echo 'make test-js       the JavaScript client (clients/js), also against a running server'
-	@echo 'make demo-js       build clients/js, and take its script into demo/'
+	@echo 'make demo-js       build clients/js, and take its scripts into demo/'
 	@echo 'make test-browser  a headless Chromium as a client, by WebSocket and EventSource'
 	@echo 'make test-java     the client for Java and Android (clients/java), built by javac, against a running server'
 	@echo 'make test-held     the same, with icomet_park off'
@@ -135,7 +135,7 @@ test-js: build
 .PHONY: demo-js
 demo-js:
 	script/build-js.sh
-	cp clients/js/dist/icomet.min.js demo/
+	cp clients/js/dist/icomet.min.js clients/js/dist/icomet-legacy.js demo/
 
 # JAVA_SECONDS: how long the test with random cuts lasts.
 .PHONY: test-java

@@ -15,4 +15,6 @@ cd clients/js
 npx tsc --noEmit -p tsconfig.json
 npx vitest run "$@"
 cd ../..
-cmp clients/js/dist/icomet.min.js demo/icomet.min.js || { echo "test-js: demo/ has another script: make demo-js" >&2; exit 1; }
+for built in icomet.min.js icomet-legacy.js; do
+    cmp "clients/js/dist/$built" "demo/$built" || { echo "test-js: demo/ has another $built: make demo-js" >&2; exit 1; }
+done

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import { rollup } from 'rollup';
 import { dts } from 'rollup-plugin-dts';
+import { buildLegacy } from './legacy/build.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const dist = path.join(here, 'dist');
@@ -18,6 +19,7 @@ await Promise.all([
     build({ ...common, entryPoints: ['src/global.ts'], format: 'iife', globalName: 'icomet', minify: true, outfile: 'dist/icomet.min.js' }),
 ]);
 await types();
+await buildLegacy(path.join(dist, 'icomet-legacy.js'));
 
 /** All declarations in one file, so that whoever resolves modules in whatever way finds them. */
 async function types() {

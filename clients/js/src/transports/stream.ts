@@ -7,7 +7,7 @@ import { endpoint } from './urls';
 
 /**
  * An endless answer with a message a line. It does not tell the epoch; so a poll that is answered at once comes first, which does, and
- * which brings what the client has not had.
+ * which brings what the client has not had. The sign of life is the stream's: something in between may let polls through alone.
  */
 export const stream: Transport = {
     name: 'stream',
@@ -20,7 +20,6 @@ export const stream: Transport = {
         const run = async () => {
             const batch = await asked.batch;
             if (closed) return;
-            listener.alive();
             hand(listener, first, batch);
             const question = ask();
             // The poll's answer may have closed this, or told that no channel lets the client in.
@@ -54,6 +53,11 @@ class Lines {
 
     constructor(private readonly listener: Listener, private epoch: string | undefined) {}
 
+    /** The answer has begun. */
+    begin(): void {
+        this.listener.alive();
+    }
+
     take(text: string): void {
         this.listener.alive();
         const lines = (this.rest + text).split('\n');
@@ -80,6 +84,7 @@ function byFetch(url: string, lines: Lines): Reading {
     const read = async () => {
         const answer = await fetch(url, { cache: 'no-store', signal: control.signal });
         if (answer.status !== 200 || !answer.body) throw new Error(`the server answered ${answer.status}`);
+        lines.begin();
         const reader = answer.body.getReader();
         const decoder = new TextDecoder();
         for (;;) {
@@ -112,6 +117,9 @@ function byXhr(url: string, lines: Lines): Reading {
                 request.abort();
                 resolve();
             }
+        };
+        request.onreadystatechange = () => {
+            if (request.readyState === 2 && request.status === 200) lines.begin();
         };
         request.onprogress = more;
         request.onload = () => {

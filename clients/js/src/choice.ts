@@ -48,7 +48,8 @@ export class Choice {
     /** It gave a sign of life. */
     worked(name: TransportName): void {
         this.tried.clear();
-        if (this.proven === undefined || this.remembered || this.order.indexOf(name) <= this.order.indexOf(this.proven)) {
+        const { proven } = this;
+        if (proven === undefined || this.remembered || this.blocked.has(proven) || this.order.indexOf(name) <= this.order.indexOf(proven)) {
             this.proven = name;
             this.remembered = false;
             this.memory?.save(name);
@@ -64,14 +65,15 @@ export class Choice {
         }
         this.tried.add(name);
         if (this.untried() !== undefined) return true;
+        // It was the network that was silent, perhaps.
         this.tried.clear();
+        this.blocked.clear();
         return false;
     }
 
-    /** It opened, and then nothing ever came: something holds back what the server says. */
+    /** It opened, and then nothing ever came: something holds back what the server says, unless all others fail as well. */
     silent(name: TransportName): void {
         this.blocked.add(name);
-        if (name === this.proven) this.proven = undefined;
     }
 
     private untried(): TransportName | undefined {

@@ -7,7 +7,7 @@ import { endpoint } from './urls';
 
 /**
  * An endless answer with a message a line. It does not tell the epoch; so a poll that is answered at once comes first, which does, and
- * which brings what the client has not had. The sign of life is the stream's: something in between may let polls through alone.
+ * which brings what the client has not had.
  */
 export const stream: Transport = {
     name: 'stream',
@@ -24,7 +24,10 @@ export const stream: Transport = {
             const question = ask();
             // The poll's answer may have closed this, or told that no channel lets the client in.
             if (closed) return;
-            if (question.channels.length === 0) return listener.end();
+            if (question.channels.length === 0) {
+                listener.alive();
+                return listener.end();
+            }
             const url = endpoint(options.url, 'stream', question);
             const lines = new Lines(listener, batch.epoch);
             const reading = streamsByFetch() ? byFetch(url, lines) : byXhr(url, lines);
@@ -53,8 +56,8 @@ class Lines {
 
     constructor(private readonly listener: Listener, private epoch: string | undefined) {}
 
-    /** The answer has begun. */
-    begin(): void {
+    /** The poll before it says nothing of whether a stream gets through. */
+    began(): void {
         this.listener.alive();
     }
 
@@ -84,7 +87,7 @@ function byFetch(url: string, lines: Lines): Reading {
     const read = async () => {
         const answer = await fetch(url, { cache: 'no-store', signal: control.signal });
         if (answer.status !== 200 || !answer.body) throw new Error(`the server answered ${answer.status}`);
-        lines.begin();
+        lines.began();
         const reader = answer.body.getReader();
         const decoder = new TextDecoder();
         for (;;) {
@@ -119,7 +122,7 @@ function byXhr(url: string, lines: Lines): Reading {
             }
         };
         request.onreadystatechange = () => {
-            if (request.readyState === 2 && request.status === 200) lines.begin();
+            if (request.readyState === 2 && request.status === 200) lines.began();
         };
         request.onprogress = more;
         request.onload = () => {

@@ -61,7 +61,11 @@ export class IcometClient implements AsyncIterable<Message> {
         };
         const memory = options.remember === false ? undefined : remembering(url, allowed);
         const choice = new Choice(allowed, (name) => transports[name].possible(settings), memory);
-        const timeouts = { open: milliseconds('openTimeout', options.openTimeout, 5000), silence };
+        const timeouts = {
+            open: milliseconds('openTimeout', options.openTimeout, 5000),
+            silence,
+            better: milliseconds('betterAfter', options.betterAfter, 120_000),
+        };
         const owner: Owner = {
             ask: (anew) => this.ask(anew),
             messages: (messages, epoch, asked) => this.take(messages, epoch, asked),

@@ -22,10 +22,15 @@ export interface Timeouts {
     readonly open: number;
     /** Between two signs of life, in milliseconds. */
     readonly silence: number;
+    /** Until a better transport that failed is tried again, in milliseconds; each time twice as long. */
+    readonly better: number;
 }
 
 /** A connection that lasted this long was a good one: the next is not waited for longer and longer. In milliseconds. */
 const LASTING = 10_000;
+
+/** The longest time until a better transport is tried again, in milliseconds: an hour. */
+const LONGEST = 3600 * 1000;
 
 /** Keeps one connection while somebody wants a channel: takes a transport, watches it, and takes the next one when it is over. */
 export class Connector {
@@ -34,6 +39,8 @@ export class Connector {
     private connection: Connection | undefined;
     private timer: ReturnType<typeof setTimeout> | undefined;
     private watch: ReturnType<typeof setInterval> | undefined;
+    private improve: ReturnType<typeof setTimeout> | undefined;
+    private improvements = 0;
     /** Counts connections: what another than the newest one tells is not listened to. */
     private serial = 0;
     private opened = 0;
@@ -162,9 +169,22 @@ export class Connector {
         clearTimeout(this.timer);
         this.timer = undefined;
         this.everOpen = true;
-        this.choice.worked(name);
+        if (this.choice.worked(name)) this.improveLater();
+        else this.improvements = 0;
         this.watch = setInterval(() => this.look(), this.timeouts.silence / 3);
         this.tell('open', name);
+    }
+
+    private improveLater(): void {
+        const limit = Math.min(LONGEST, this.timeouts.better * 2 ** Math.min(this.improvements, 20));
+        this.improvements += 1;
+        // Not all clients of a server in one moment.
+        this.improve = setTimeout(() => {
+            this.choice.again();
+            this.drop();
+            this.tell('reconnecting', undefined);
+            this.connect();
+        }, limit * (0.5 + Math.random() / 2));
     }
 
     private look(): void {
@@ -202,8 +222,9 @@ export class Connector {
 
     private drop(): void {
         clearTimeout(this.timer);
+        clearTimeout(this.improve);
         clearInterval(this.watch);
-        this.timer = this.watch = undefined;
+        this.timer = this.watch = this.improve = undefined;
         this.serial += 1;
         const { connection } = this;
         this.connection = this.transport = undefined;

@@ -61,3 +61,30 @@ test('when all others fail as well, it was the network that was silent', () => {
 test('none that this browser has', () => {
     expect(new Choice(ORDER, () => false).next()).toBeUndefined();
 });
+
+test('a better one that failed has another try, and if it fails again the one in use is next', () => {
+    const { choice: its } = choice();
+    its.failed('websocket');
+    expect(its.worked('sse')).toBe(true);
+    its.again();
+    expect(its.next()).toBe('websocket');
+    expect(its.failed('websocket')).toBe(true);
+    expect(its.next()).toBe('sse');
+    expect(its.worked('sse')).toBe(true);
+    its.again();
+    expect(its.next()).toBe('websocket');
+    expect(its.worked('websocket')).toBe(false);
+    expect(its.next()).toBe('websocket');
+});
+
+test('in the place of one that has worked, another is a stopgap', () => {
+    const { choice: its } = choice();
+    its.worked('websocket');
+    its.failed('websocket');
+    its.failed('websocket');
+    its.failed('sse');
+    expect(its.worked('poll')).toBe(true);
+    expect(its.next()).toBe('websocket');
+    its.failed('websocket');
+    expect(its.next()).toBe('poll');
+});

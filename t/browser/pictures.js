@@ -44,7 +44,7 @@ async function main() {
         await ada.waitForSelector('#messages .note');
         await say(ada, all, 'Just now. I listen by server-sent events, and my connection moved to the new worker.');
         await say(grace, all, 'My phone did not notice either: same WebSocket as before.');
-        await say(linus, all, 'And whoever was cut off gets what was said meanwhile. 👍');
+        await say(linus, all, 'And whoever was cut off gets what was said meanwhile.');
         await linus.click('[data-room=rust]');
         await say(linus, [], 'By the way, the module is in Rust.');
         await ada.waitForSelector('[data-room=rust] .unread');

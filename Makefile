@@ -83,7 +83,7 @@ two-nodes: setup-demo build
 	@demo/two-nodes/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine test-fuzz build test-module test-nginx test-api test-browser test-java test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-module test-nginx test-api test-js test-browser test-java test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.

@@ -8,7 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.UUID;
 
-/** Publishes a text: java Push.java CHANNEL TEXT [ID]. Prints icomet's answer. A text with an ID is published once, however often it is sent. */
+/** Publishes a text: java Push.java CHANNEL TEXT [ID]. Prints icomet's answer. With the same ID it is published once. */
 public class Push {
     static final String ADMIN = System.getenv().getOrDefault("ICOMET_ADMIN", "http://127.0.0.1:8080/icomet-admin");
     static final Duration TIMEOUT = Duration.ofSeconds(5);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Lets users listen: sign.py [PORT=8001] answers what a client's signUrl asks, GET /sign?cname=CHANNEL[&cb=CALLBACK]."""
 
+import http.client
 import os
 import re
 import sys
@@ -36,12 +37,13 @@ class Handler(BaseHTTPRequestHandler):
         asked = {"cname": channel, "expires": 60, **({"cb": callback} if callback else {})}
         try:
             with urllib.request.urlopen(f"{ADMIN}/sign?{urlencode(asked)}", timeout=TIMEOUT) as signed:
-                self.answer(200, signed.read().decode(), "text/javascript" if callback else "application/json")
+                body = signed.read().decode()
         except urllib.error.HTTPError as error:
-            self.answer(error.code, error.read().decode())
-        except OSError as error:
+            return self.answer(error.code, error.read().decode())
+        except (OSError, http.client.HTTPException) as error:
             self.log_error("no answer from %s: %s", ADMIN, error)
-            self.answer(502, "icomet cannot be reached\n")
+            return self.answer(502, "icomet cannot be reached\n")
+        self.answer(200, body, "text/javascript" if callback else "application/json")
 
     def answer(self, status, body, type="text/plain"):
         self.send_response(status)

@@ -4,18 +4,9 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const fs = require('node:fs');
-const os = require('node:os');
-const path = require('node:path');
-
-const program = require('./devtools').find();
-if (!program) {
-    console.log('1..0 # SKIP there is no Chromium: apt-get install chromium-headless-shell');
-    process.exit(0);
-}
-
-/** How long anything may take in all, in milliseconds. */
-const PATIENCE = 120_000;
+const { open } = require('./chromium');
+const { start } = require('./nginx');
+const { main } = require('./suite');
 
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
@@ -92,7 +83,7 @@ const tests = {
     },
 
     async 'a page of another origin may not open one'({ nginx, browser }) {
-        const page = await browser.open(nginx.url('/page.html', 'localhost'));
+        const page = await open(await browser.newContext(), nginx.url('/page.html', 'localhost'));
         await page(`listen('own', 'ws', '/icomet/ws?cname=e'); listen('other', 'ws', '/icomet/ws?cname=e', '127.0.0.1:${nginx.port}')`);
         await page(`until(() => heard.own.opened && heard.other.closed.length)`);
         assert.equal(await page('heard.other.opened'), 0);
@@ -105,41 +96,7 @@ const tests = {
     },
 };
 
-async function main() {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'icomet-browser-'));
-    // Started by root, nginx writes large bodies as another user.
-    fs.chmodSync(folder, 0o755);
-    const env = {};
-    const deadline = setTimeout(() => {
-        console.log('Bail out! it takes too long');
-        process.exit(1);
-    }, PATIENCE);
-    console.log(`1..${Object.keys(tests).length}`);
-    let number = 0;
-    try {
-        env.nginx = await require('./nginx').start(folder, {
-            program: process.env.ICOMET_NGINX, module: process.env.ICOMET_MODULE, pages: __dirname, npm: process.env.NODE_PATH,
-        });
-        env.browser = await require('./devtools').start(program, folder);
-        env.page = await env.browser.open(env.nginx.url('/page.html'));
-        for (const [name, test] of Object.entries(tests)) {
-            number += 1;
-            try {
-                await test(env);
-                console.log(`ok ${number} - ${name}`);
-            } catch (error) {
-                console.log(`not ok ${number} - ${name}\n${String(error.stack).replace(/^/gm, '# ')}`);
-            }
-        }
-    } finally {
-        await env.browser?.end();
-        await env.nginx?.end();
-        clearTimeout(deadline);
-        fs.rmSync(folder, { recursive: true, force: true });
-    }
-}
-
-main().catch((error) => {
-    console.log(`Bail out! ${error.stack}`);
-    process.exitCode = 1;
+main(tests, async (folder, browser) => {
+    const nginx = await start(folder);
+    return { nginx, page: await open(await browser.newContext(), nginx.url('/page.html')) };
 });

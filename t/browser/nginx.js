@@ -24,11 +24,14 @@ function freePort() {
     });
 }
 
-/** Starts it in a folder. program, module: paths; pages: what stands below /, npm: what below /npm/. */
-async function start(folder, { program, module, pages, npm }) {
-    const port = await freePort();
-    fs.mkdirSync(path.join(folder, 'logs'));
-    fs.writeFileSync(path.join(folder, 'nginx.conf'), `
+/**
+ * Starts it in a folder. ICOMET_NGINX, ICOMET_MODULE and NODE_PATH say where the program, the module and npm's packages are.
+ *
+ * @param more is more of the server's configuration.
+ */
+async function start(folder, more = '') {
+    const { ICOMET_NGINX: program, ICOMET_MODULE: module, NODE_PATH: npm } = process.env;
+    return launch(folder, program, (port) => `
 load_module ${module};
 daemon off;
 worker_processes 2;
@@ -36,24 +39,38 @@ error_log logs/error.log info;
 pid nginx.pid;
 events { worker_connections 256; }
 http {
-    types { text/html html; text/javascript js; }
+    types { text/html html; text/javascript js; text/css css; }
     access_log off;
+    # A browser opens connections that it may need; without a request they would keep a worker that is to end.
+    client_header_timeout 1s;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
-    icomet_hub main { zone 16m; channel_buffer_size 100; polling_timeout 1s; }
+    icomet_hub main { zone 16m; channel_buffer_size 100; polling_timeout 1s; channels small.* { channel_buffer_size 5; } }
+    icomet_hub tokens { zone 16m; auth token; polling_timeout 1s; }
     server {
         listen 127.0.0.1:${port};
-        location / { root ${pages}; }
+        location / { root ${__dirname}; }
         location /npm/ { alias ${npm}/; }
+        location /js/ { alias ${path.join(__dirname, '../../clients/js/dist')}/; }
         location /icomet/ { icomet_sub main; }
         location /held/ { icomet_park off; icomet_sub main; }
         location /icomet-admin/ { icomet_pub main; }
+        location /tokens/ { icomet_sub tokens; }
+        location /tokens-admin/ { icomet_pub tokens; }
+        ${more}
     }
 }
 `);
+}
+
+/** Starts a program with a configuration, which a port is put into. */
+async function launch(folder, program, configuration) {
+    const port = await freePort();
+    fs.mkdirSync(path.join(folder, 'logs'));
+    fs.writeFileSync(path.join(folder, 'nginx.conf'), configuration(port));
     // As root it would serve the pages as another user, who may not read them.
     const user = process.getuid() === 0 ? ['-g', 'user root;'] : [];
     const child = spawn(program, ['-p', folder, '-c', 'nginx.conf', '-e', 'logs/error.log', ...user], { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -61,7 +78,7 @@ http {
     const nginx = new Nginx(folder, child, port);
     await until(() => {
         if (child.exitCode !== null) throw new Error(`nginx does not start: ${nginx.log()}`);
-        return nginx.ask('/icomet-admin/info').then(() => true, () => false);
+        return nginx.get('/icomet-admin/info').then(() => true, () => false);
     }, 'nginx serves');
     return nginx;
 }
@@ -81,26 +98,32 @@ class Nginx {
         return fs.readFileSync(path.join(this.folder, 'logs/error.log'), 'utf8');
     }
 
-    /** A request on a connection of its own: one that is kept may belong to a worker that is killed. */
-    ask(rest, form = undefined) {
+    /** A request on a connection of its own: one that is kept may belong to a worker that is killed. Answers the text. */
+    get(rest, form = undefined) {
         const body = form && String(new URLSearchParams(form));
         const headers = body ? { 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': Buffer.byteLength(body) } : {};
         return new Promise((resolve, reject) => {
             const request = http.request(this.url(rest), { agent: false, method: body ? 'POST' : 'GET', headers }, (answer) => {
-                answer.resume();
-                if (answer.statusCode === 200) answer.on('end', resolve);
-                else reject(new Error(`${rest}: ${answer.statusCode}`));
+                let text = '';
+                answer.setEncoding('utf8').on('data', (data) => (text += data)).on('error', reject);
+                answer.on('end', () => (answer.statusCode === 200 ? resolve(text) : reject(new Error(`${rest}: ${answer.statusCode}`))));
             });
             request.on('error', reject).end(body);
         });
     }
 
-    push(cname, content) {
-        return this.ask('/icomet-admin/push', { cname, content });
+    push(cname, content, admin = 'icomet-admin') {
+        return this.get(`/${admin}/push`, { cname, content });
     }
 
     close(cname) {
-        return this.ask(`/icomet-admin/close?cname=${cname}`);
+        return this.get(`/icomet-admin/close?cname=${encodeURIComponent(cname)}`);
+    }
+
+    /** Waits until a channel has this many subscribers. */
+    subscribers(cname, count, admin = 'icomet-admin') {
+        const is = async () => JSON.parse(await this.get(`/${admin}/info?cname=${encodeURIComponent(cname)}`)).subscribers === count;
+        return until(is, `${count} subscribers of ${cname}`);
     }
 
     workers() {
@@ -133,4 +156,4 @@ class Nginx {
     }
 }
 
-module.exports = { start };
+module.exports = { freePort, launch, start, until };

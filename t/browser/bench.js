@@ -23,7 +23,7 @@ class Bench {
     }
 
     /** Makes a client, whose name is that of the test, and waits until it listens. */
-    async listen({ url = '/icomet', channels, ...options } = {}) {
+    async listen({ url = '/icomet', channels, expected = 1, ...options } = {}) {
         this.tests += 1;
         this.name = `client ${this.tests}`;
         const channel = this.channel('c');
@@ -31,13 +31,13 @@ class Bench {
         const settings = { url, transports: [this.transport], silenceTimeout: SILENCE, pollInterval: 50, ...options };
         await this.page(`listen(${JSON.stringify(this.name)}, ${JSON.stringify(settings)}, ${JSON.stringify(all)}), 0`);
         await this.until(`states.some((state) => /^open/.test(state))`);
-        if (url !== '/tokens') for (const name of Object.keys(all)) await this.subscribed(name);
+        if (url !== '/tokens') for (const name of Object.keys(all)) await this.subscribed(name, 'icomet-admin', expected);
         return { channel };
     }
 
     /** Waits until the server has the client as a subscriber; by short polling it never waits there. */
-    async subscribed(channel, admin = 'icomet-admin') {
-        if (this.transport !== 'short-poll') await this.nginx.subscribers(channel, 1, admin);
+    async subscribed(channel, admin = 'icomet-admin', expected = 1) {
+        if (this.transport !== 'short-poll') await this.nginx.subscribers(channel, expected, admin);
     }
 
     /** Waits for a condition on what the client has told. */

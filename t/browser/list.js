@@ -87,7 +87,7 @@ const list = {
     async 'without a token it is refused, and other channels go on'(bench) {
         const [good, bad] = [bench.channel('good'), bench.channel('bad')];
         const { token } = JSON.parse(await bench.nginx.get(`/tokens-admin/sign?cname=${good}`));
-        await bench.listen({ url: '/tokens', channels: { [good]: { seq: 1, token }, [bad]: { seq: 1 } } });
+        await bench.listen({ url: '/tokens', retry: { min: 500, max: 5000 }, channels: { [good]: { seq: 1, token }, [bad]: { seq: 1 } } });
         await bench.until(`events.includes('refused 401')`);
         await bench.nginx.push(bad, 'hidden', 'tokens-admin');
         await bench.nginx.push(good, 'seen', 'tokens-admin');

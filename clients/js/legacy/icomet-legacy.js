@@ -2,7 +2,7 @@
 // no JSON, no Promise, no XMLHttpRequest, no addEventListener. The module's docs/protocol.md says what the server sends.
 (function (window, document) {
     // How long things may take, in milliseconds: a poll at the server, an answer beyond that, a frame's first sign of life, a frame's
-    // silence (more than two of the server's noops), a page's loading; and the least and the most before another try.
+    // silence (silenceTimeout; more than two of the server's noops), a page's loading; and the least and the most before another try.
     var WAIT = 30000, ANSWER = 15000, FIRST = 5000, SILENCE = 75000, LOADING = 20000, LEAST = 500, MOST = 20000;
     var last = 0;
 
@@ -183,7 +183,7 @@
         },
 
         frame: function () {
-            var self = this, timer, close;
+            var self = this, silence = self.config.silenceTimeout || SILENCE, timer, close;
             function watch(patience, then) {
                 clearTimeout(timer);
                 timer = setTimeout(then, patience);
@@ -203,11 +203,11 @@
                 self.listen();
             });
             close = listen(self.subUrl.replace(/\/[^\/?]*(\?|$)/, '/iframe$1'), self.parameters(), function (value) {
-                watch(SILENCE, again);
+                watch(silence, again);
                 if (self.take(value) === null) clearTimeout(timer);
             }, function () {
                 self.tell('open');
-                watch(SILENCE, again);
+                watch(silence, again);
             }, function () {
                 clearTimeout(timer);
                 self.again();

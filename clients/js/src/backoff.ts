@@ -6,7 +6,8 @@ export class Backoff {
     private failures = 0;
 
     constructor(private readonly min = 500, private readonly max = 20_000, private readonly random: () => number = Math.random) {
-        if (!(min >= 0 && max >= min)) throw new RangeError(`icomet: retry from ${min} to ${max} milliseconds makes no sense`);
+        // What is longer than a timer can be would be no wait at all, and from 0 nothing can double.
+        if (!(min >= 1 && max >= min && max < 2 ** 31)) throw new RangeError(`icomet: retry from ${min} to ${max} milliseconds makes no sense`);
     }
 
     next(): number {

@@ -31,6 +31,7 @@ export class Channel {
 
     constructor(readonly name: string, { seq = 0, epoch }: Partial<Position> = {}) {
         if (!(Number.isSafeInteger(seq) && seq >= 0)) throw new RangeError(`icomet: seq ${seq} of channel "${name}" is no whole number`);
+        if (epoch !== undefined && !/^[0-9a-f]{16}$/.test(epoch)) throw new RangeError(`icomet: epoch ${epoch} of channel "${name}" is not 16 hex digits`);
         this.next = seq;
         this.of = epoch;
     }
@@ -44,12 +45,21 @@ export class Channel {
         this.of = epoch;
     }
 
+    /** A new connection is made: what the server says is lost now was not told yet. */
+    begin(): void {
+        this.lossTold = false;
+    }
+
     /**
-     * A connection asks for one epoch. A channel that stands in another begins with the oldest message that is buffered, and what was
-     * in between is lost. Answers what is to be told.
+     * A connection asks for one epoch; undefined: for one that is not known. A channel that stands in another begins with the oldest
+     * message that is buffered, and what was in between is lost. Answers what is to be told.
      */
     moveTo(epoch: string | undefined): Told | undefined {
-        if (this.of === undefined || epoch === undefined || this.of === epoch || this.next === 0) return undefined;
+        if (this.of === undefined || this.of === epoch) return undefined;
+        if (this.next === 0) {
+            this.of = epoch;
+            return undefined;
+        }
         this.of = epoch;
         this.next = 1;
         this.lossTold = true;

@@ -2,6 +2,7 @@ import { Admission } from './admission';
 import { Backoff } from './backoff';
 import { Channel, type Told } from './channel';
 import { Channels } from './channels';
+import { checkChannel, checkUser } from './check';
 import { Choice } from './choice';
 import { Connector, type Owner } from './connector';
 import { Events } from './events';
@@ -11,7 +12,7 @@ import { sign } from './sign';
 import { Tabs } from './tabs/tabs';
 import { ask } from './transports/get';
 import { transports } from './transports/index';
-import type { Question, TransportOptions } from './transports/transport';
+import type { Question, TransportOptions, Wanted } from './transports/transport';
 import { absolute } from './transports/urls';
 import {
     TRANSPORTS, type ChannelEvents, type ClientEvents, type ClientOptions, type Message, type State, type SubscribeOptions,
@@ -50,6 +51,7 @@ export class IcometClient implements AsyncIterable<Message> {
         const allowed = allowedOf(options.transports);
         const { min, max } = options.retry ?? {};
         this.retry = () => new Backoff(min, max);
+        this.retry();
         const silence = milliseconds('silenceTimeout', options.silenceTimeout, 75_000);
         const settings: TransportOptions = {
             url,
@@ -59,16 +61,21 @@ export class IcometClient implements AsyncIterable<Message> {
         };
         const memory = options.remember === false ? undefined : remembering(url, allowed);
         const choice = new Choice(allowed, (name) => transports[name].possible(settings), memory);
-        const timeouts = { open: milliseconds('openTimeout', options.openTimeout, 5000), silence };
+        const timeouts = {
+            open: milliseconds('openTimeout', options.openTimeout, 5000),
+            silence,
+            better: milliseconds('betterAfter', options.betterAfter, 120_000),
+        };
         const owner: Owner = {
-            ask: () => this.ask(),
-            messages: (messages, epoch) => this.take(messages, epoch),
-            settled: (channels, epoch) => this.channels.settled(channels, epoch),
+            ask: (anew) => this.ask(anew),
+            messages: (messages, epoch, asked) => this.take(messages, epoch, asked),
+            settled: (channels, epoch) => this.settled(channels, epoch),
             state: (state, transport) => this.told(state, transport),
             problem: (error) => this.failed(error),
         };
         const connect = (its: Owner) => new Connector(its, choice, this.retry(), timeouts, settings);
         const { user } = options;
+        if (user !== undefined) checkUser(user);
         const share = options.shareTabs === true && Tabs.possible();
         this.link = share ? new Tabs(`icomet ${url} ${user ?? ''}`, user, owner, this.channels, connect, settings) : connect(owner);
         if (options.onMessage) this.on('message', options.onMessage);
@@ -94,7 +101,7 @@ export class IcometClient implements AsyncIterable<Message> {
 
     /** Begins to listen to a channel: from now on, or from a position. Throws when the client listens to it already. */
     subscribe(name: string, { token, ...position }: SubscribeOptions = {}): Subscription {
-        if (typeof name !== 'string' || name === '') throw new TypeError('icomet: a channel has a name');
+        checkChannel(name);
         if (this.entries.has(name)) throw new Error(`icomet: channel "${name}" is subscribed already`);
         const channel = new Channel(name, position);
         channel.token = token;
@@ -113,7 +120,7 @@ export class IcometClient implements AsyncIterable<Message> {
             },
             on: (event, listener) => entry.events.on(event, listener),
             unsubscribe: () => this.unsubscribe(name, entry),
-            [Symbol.asyncIterator]: () => iterate(entry.queues),
+            [Symbol.asyncIterator]: () => iterate(entry.queues, this.entries.get(name) === entry),
         };
     }
 
@@ -132,6 +139,7 @@ export class IcometClient implements AsyncIterable<Message> {
     stop(): void {
         for (const [name, entry] of this.entries) this.unsubscribe(name, entry);
         for (const queue of this.queues) queue.end();
+        this.queues.clear();
         this.halt();
     }
 
@@ -171,15 +179,25 @@ export class IcometClient implements AsyncIterable<Message> {
         });
     }
 
-    private ask(): Question {
-        const { question, news } = this.channels.ask(this.options.user);
-        for (const { channel, told } of news) this.tell(channel, told);
+    private ask(anew?: boolean): Question {
+        const { question, news } = this.channels.ask(this.options.user, anew);
+        // Not at once: who is told may stop the client, and whoever asks is about to connect.
+        for (const { channel, told } of news) void Promise.resolve().then(() => this.tell(channel, told));
         return question;
     }
 
-    private take(messages: readonly WireMessage[], epoch?: string): void {
+    private settled(wanted: readonly Wanted[], epoch: string): void {
+        this.channels.settled(wanted, epoch);
+        for (const { name, key } of wanted) {
+            const channel = this.channels.get(name);
+            if (channel?.key === key && !channel.resting) this.entries.get(name)?.admission.admitted();
+        }
+    }
+
+    /** A listener may give up a channel, and take it anew elsewhere, in the midst of them. */
+    private take(messages: readonly WireMessage[], epoch?: string, asked?: readonly Wanted[]): void {
         for (const message of messages) {
-            const taken = this.channels.take(message, epoch);
+            const taken = this.channels.take(message, epoch, asked);
             if (!taken) continue;
             const { channel, told } = taken;
             const admission = this.entries.get(channel.name)?.admission;
@@ -190,7 +208,9 @@ export class IcometClient implements AsyncIterable<Message> {
         }
     }
 
-    private tell({ name }: Channel, told: Told): void {
+    private tell(channel: Channel, told: Told): void {
+        const { name } = channel;
+        if (this.channels.get(name) !== channel) return;
         const entry = this.entries.get(name);
         if (told.name === 'message') {
             for (const queue of entry?.queues ?? []) queue.push(told.value);
@@ -214,9 +234,11 @@ export class IcometClient implements AsyncIterable<Message> {
     }
 }
 
-function iterate(queues: Set<Queue<Message>>): Queue<Message> {
+/** @param open something may still come. */
+function iterate(queues: Set<Queue<Message>>, open = true): Queue<Message> {
     const queue: Queue<Message> = new Queue(() => queues.delete(queue));
-    queues.add(queue);
+    if (open) queues.add(queue);
+    else queue.end();
     return queue;
 }
 

@@ -8,8 +8,10 @@ import type { WireMessage } from './wire';
 
 /** Whoever wants the connection. */
 export interface Owner {
-    ask(): Question;
-    messages(messages: readonly WireMessage[], epoch?: string): void;
+    /** @param anew a new connection begins. */
+    ask(anew?: boolean): Question;
+    /** @param asked what the connection asked for; who came later is none of these messages' business. */
+    messages(messages: readonly WireMessage[], epoch?: string, asked?: readonly Wanted[]): void;
     settled(channels: readonly Wanted[], epoch: string): void;
     state(state: State, transport: TransportName | undefined): void;
     problem(error: Error): void;
@@ -20,10 +22,15 @@ export interface Timeouts {
     readonly open: number;
     /** Between two signs of life, in milliseconds. */
     readonly silence: number;
+    /** Until a better transport that failed is tried again, in milliseconds; each time twice as long. */
+    readonly better: number;
 }
 
 /** A connection that lasted this long was a good one: the next is not waited for longer and longer. In milliseconds. */
 const LASTING = 10_000;
+
+/** The longest time until a better transport is tried again, in milliseconds: an hour. */
+const LONGEST = 3600 * 1000;
 
 /** Keeps one connection while somebody wants a channel: takes a transport, watches it, and takes the next one when it is over. */
 export class Connector {
@@ -32,12 +39,16 @@ export class Connector {
     private connection: Connection | undefined;
     private timer: ReturnType<typeof setTimeout> | undefined;
     private watch: ReturnType<typeof setInterval> | undefined;
+    private improve: ReturnType<typeof setTimeout> | undefined;
+    private improvements = 0;
+    /** Counts connections: what another than the newest one tells is not listened to. */
+    private serial = 0;
     private opened = 0;
     private heard = 0;
+    private looked = 0;
+    /** Something came behind the first sign of life. */
     private brought = false;
     private everOpen = false;
-    /** A transport that may not begin yet. */
-    private attempt: object | undefined;
     /** The transport that was told of last, with the state. */
     private told: TransportName | undefined;
 
@@ -51,8 +62,10 @@ export class Connector {
 
     start(): void {
         if (this.state !== 'closed') return;
+        const { serial } = this;
         this.tell('connecting', undefined);
-        this.connect();
+        // Who is told may have stopped it.
+        if (serial === this.serial) this.connect();
     }
 
     stop(): void {
@@ -68,7 +81,7 @@ export class Connector {
         const { connection } = this;
         if (connection?.change) return connection.change();
         // While it waits after a failure, the next question is the new one anyway.
-        if (connection || (this.timer === undefined && !this.attempt)) {
+        if (connection || this.timer === undefined) {
             this.drop();
             this.connect();
         }
@@ -96,64 +109,91 @@ export class Connector {
 
     private connect(): void {
         this.timer = undefined;
-        if (this.owner.ask().channels.length === 0) return;
+        if (this.owner.ask(true).channels.length === 0) return;
         const name = this.choice.next();
         if (name === undefined) {
-            this.owner.problem(new Error('icomet: this browser has none of the transports that are allowed'));
-            return this.later();
+            this.later();
+            return this.owner.problem(new Error('icomet: this browser has none of the transports that are allowed'));
         }
+        const serial = (this.serial += 1);
         const ready = transports[name].ready?.();
-        if (!ready) return this.open(name);
-        const attempt = (this.attempt = {});
+        if (!ready) return this.open(name, serial);
         void ready.then(() => {
-            if (this.attempt === attempt) this.open(name);
+            if (serial === this.serial) this.open(name, serial);
         });
     }
 
-    private open(name: TransportName): void {
-        this.attempt = undefined;
-        this.opened = 0;
-        this.brought = false;
-        let connection: Connection | undefined;
-        let early: { error: Error | undefined } | undefined;
+    private open(name: TransportName, serial: number): void {
+        const current = () => serial === this.serial;
         const end = (error?: Error) => {
-            if (connection === undefined) early = { error };
-            else if (this.connection === connection) this.over(error);
+            if (current()) this.over(error);
         };
+        this.opened = 0;
+        this.heard = Date.now();
+        this.brought = false;
+        this.transport = name;
         this.timer = setTimeout(() => end(new Error(`no sign of life in ${this.timeouts.open} ms`)), this.timeouts.open);
+        let asked: readonly Wanted[] = [];
+        const ask = () => {
+            const question = this.owner.ask();
+            asked = question.channels;
+            return question;
+        };
         try {
-            connection = transports[name].open(() => this.owner.ask(), {
-                alive: () => this.alive(name),
-                messages: (messages, epoch) => {
-                    if (messages.length > 0) this.brought = true;
-                    this.owner.messages(messages, epoch);
+            const connection = transports[name].open(ask, {
+                alive: () => {
+                    if (current()) this.alive(name);
                 },
-                settled: (channels, epoch) => this.owner.settled(channels, epoch),
+                messages: (messages, epoch) => {
+                    if (current()) this.owner.messages(messages, epoch, asked);
+                },
+                settled: (channels, epoch) => {
+                    if (current()) this.owner.settled(channels, epoch);
+                },
                 end,
             }, this.options);
+            if (current()) this.connection = connection;
+            else connection.close();
         } catch (error) {
-            early = { error: toError(error) };
+            end(toError(error));
         }
-        this.transport = name;
-        this.connection = connection ?? { close() {} };
-        if (early) this.over(early.error);
     }
 
     private alive(name: TransportName): void {
         this.heard = Date.now();
-        if (this.opened !== 0) return;
-        this.opened = this.heard;
+        if (this.opened !== 0) {
+            this.brought = true;
+            return;
+        }
+        this.opened = this.looked = this.heard;
         clearTimeout(this.timer);
         this.timer = undefined;
         this.everOpen = true;
-        this.choice.worked(name);
+        if (this.choice.worked(name)) this.improveLater();
+        else this.improvements = 0;
         this.watch = setInterval(() => this.look(), this.timeouts.silence / 3);
         this.tell('open', name);
     }
 
+    private improveLater(): void {
+        const limit = Math.min(LONGEST, this.timeouts.better * 2 ** Math.min(this.improvements, 20));
+        this.improvements += 1;
+        // Not all clients of a server in one moment.
+        this.improve = setTimeout(() => {
+            this.choice.again();
+            this.drop();
+            this.tell('reconnecting', undefined);
+            this.connect();
+        }, limit * (0.5 + Math.random() / 2));
+    }
+
     private look(): void {
-        const silence = Date.now() - this.heard;
-        if (silence >= this.timeouts.silence) this.over(new Error(`nothing was heard for ${silence} ms`), true);
+        const now = Date.now();
+        const silence = now - this.heard;
+        // After a sleep of the machine nobody knows whether something would have come.
+        const slept = now - this.looked >= this.timeouts.silence;
+        this.looked = now;
+        if (silence >= this.timeouts.silence) this.over(new Error(`nothing was heard for ${silence} ms`), !slept);
         else if (silence >= this.timeouts.silence / 3) this.connection?.ping?.();
     }
 
@@ -161,31 +201,33 @@ export class Connector {
     private over(error?: Error, silent = false): void {
         const { transport, opened } = this;
         this.drop();
-        if (error) this.owner.problem(new Error(`icomet: ${transport}: ${error.message}`));
-        if (this.state === 'closed') return;
+        // Before anybody is told, who may stop it.
         if (transport !== undefined && opened === 0) {
-            const again = this.choice.failed(transport);
-            this.tell(this.everOpen ? 'reconnecting' : 'connecting', undefined);
-            return again ? this.later(0) : this.later();
+            if (this.choice.failed(transport)) this.later(0);
+            else this.later();
+        } else {
+            if (transport !== undefined && silent && !this.brought) this.choice.silent(transport);
+            if (Date.now() - opened > LASTING) this.backoff.reset();
+            this.later();
         }
-        if (transport !== undefined && silent && !this.brought) this.choice.silent(transport);
-        if (Date.now() - opened > LASTING) this.backoff.reset();
-        this.tell('reconnecting', undefined);
-        this.later();
+        const { serial } = this;
+        this.tell(this.everOpen ? 'reconnecting' : 'connecting', undefined);
+        if (error && serial === this.serial) this.owner.problem(new Error(`icomet: ${transport}: ${error.message}`));
     }
 
     private later(delay = this.backoff.next()): void {
-        if (this.state === 'closed') return;
         clearTimeout(this.timer);
         this.timer = setTimeout(() => this.connect(), delay);
     }
 
     private drop(): void {
         clearTimeout(this.timer);
+        clearTimeout(this.improve);
         clearInterval(this.watch);
-        this.timer = this.watch = undefined;
+        this.timer = this.watch = this.improve = undefined;
+        this.serial += 1;
         const { connection } = this;
-        this.connection = this.transport = this.attempt = undefined;
+        this.connection = this.transport = undefined;
         connection?.close();
     }
 

@@ -91,6 +91,10 @@ export interface ClientOptions {
      * noops (`polling_timeout`).
      */
     silenceTimeout?: number;
+    /**
+     * How soon a better transport that failed is tried again, in milliseconds; each time twice as long, up to an hour. Default 120000.
+     */
+    betterAfter?: number;
     /** Names of the events that publishers give their messages (`event`): by `sse` a browser shows only those that it was told of. */
     events?: readonly string[];
     /** The pause between two questions of `short-poll`, in milliseconds. Default 3000. */

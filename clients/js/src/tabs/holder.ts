@@ -10,6 +10,7 @@ import type { Item, Post, Want } from './post';
 export class Holder {
     private readonly channels = new Channels();
     private readonly wants = new Map<string, readonly Want[]>();
+    private readonly watched = new Set<string>();
     private readonly connector: Connector;
 
     /**
@@ -25,7 +26,7 @@ export class Holder {
     ) {
         this.connector = connect({
             // Whom the move to another epoch concerns asks the server himself.
-            ask: () => this.channels.ask(this.user).question,
+            ask: (anew) => this.channels.ask(this.user, anew).question,
             messages: (messages, epoch) => this.hand(messages, epoch),
             settled: (wanted, epoch) => this.channels.settled(wanted, epoch),
             state: (state, transport) => this.tell(state, transport),
@@ -53,7 +54,14 @@ export class Holder {
     }
 
     private want(tab: string, wants: readonly Want[]): void {
-        if (!this.wants.has(tab)) this.watch(tab, () => this.want(tab, []));
+        // One that has gone is not watched: its lock is free, which would be told at once, again and again.
+        if (wants.length > 0 && !this.watched.has(tab)) {
+            this.watched.add(tab);
+            this.watch(tab, () => {
+                this.watched.delete(tab);
+                this.want(tab, []);
+            });
+        }
         if (wants.length > 0) this.wants.set(tab, wants);
         else this.wants.delete(tab);
         const all = new Set([...this.wants.values()].flat().map(({ name }) => name));

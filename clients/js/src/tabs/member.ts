@@ -1,7 +1,7 @@
 import type { Channels } from '../channels';
 import type { Owner } from '../connector';
 import { toError } from '../events';
-import { pollByGet } from '../transports/polling';
+import { hand, pollByGet } from '../transports/polling';
 import type { TransportOptions } from '../transports/transport';
 import type { Item, Want } from './post';
 
@@ -17,7 +17,9 @@ const ENDS = ['next_seq', '401', '429', 'close'];
  */
 export class Member {
     /** What came while the server is asked, by channel. */
-    private readonly behind = new Map<string, { items: Item[]; epoch: string | undefined }[]>();
+    private readonly behind = new Map<string, { items: Item[]; epoch: string | undefined; asked: boolean }[]>();
+    /** What ends each wait after a failure. */
+    private readonly waits = new Set<() => void>();
     private ended = false;
 
     constructor(
@@ -48,21 +50,27 @@ export class Member {
 
     end(): void {
         this.ended = true;
+        for (const done of this.waits) done();
     }
 
-    private one(item: Item, epoch: string | undefined): void {
+    /** @param asked the server was asked after it came: what still is missing before it is gone. */
+    private one(item: Item, epoch: string | undefined, asked = false): void {
         const { message } = item;
         const { type, cname } = message;
         const own = this.channels.get(cname)?.position;
         if (!own) return;
         const waiting = this.behind.get(cname);
-        if (waiting) return void waiting.push({ items: [item], epoch });
-        if (follows(item, own.seq) && !(own.seq > 0 && differ(own.epoch, epoch))) {
+        if (waiting) return void waiting.push({ items: [item], epoch, asked });
+        // Who stands in the server's epoch already has not lost what was before.
+        if (type === 'lost' && message.content === '' && own.epoch !== undefined && own.epoch === epoch) return;
+        if (asked) {
+            if (!differ(own.epoch, epoch) && type !== 'next_seq') this.owner.messages([message], epoch);
+        } else if (follows(item, own.seq) && !(own.seq > 0 && differ(own.epoch, epoch))) {
             // Who is at the beginning misses nothing, whatever the holder has lost.
             if (own.seq > 0 || type !== 'lost') this.owner.messages([message], epoch);
         } else if (type !== 'next_seq' || message.seq !== own.seq || differ(own.epoch, epoch)) {
             void this.catchUp(cname);
-            this.behind.get(cname)?.push({ items: [item], epoch });
+            this.behind.get(cname)?.push({ items: [item], epoch, asked: true });
         }
     }
 
@@ -71,22 +79,33 @@ export class Member {
         this.behind.set(name, []);
         for (let more = true; more; ) {
             const wanted = this.owner.ask().channels.find((channel) => channel.name === name);
-            if (!wanted || this.ended) break;
+            if (this.ended) return;
+            if (!wanted) break;
             const epoch = this.channels.get(name)?.position.epoch;
             try {
-                const { messages, epoch: now } = await pollByGet({ channels: [wanted], epoch, user: this.user }, 0, this.settings).batch;
+                const question = { channels: [wanted], epoch, user: this.user };
+                const batch = await pollByGet(question, 0, this.settings).batch;
                 if (this.ended) return;
-                this.owner.messages(messages, now);
-                if (now !== undefined) this.owner.settled([wanted], now);
+                const { messages } = batch;
+                hand(this.owner, question, batch);
                 more = messages.length > 0 && !messages.some(({ type }) => ENDS.includes(type));
             } catch (error) {
+                if (this.ended) return;
                 this.owner.problem(toError(error));
-                await new Promise((resolve) => setTimeout(resolve, AGAIN));
+                await new Promise<void>((resolve) => {
+                    const done = () => {
+                        clearTimeout(timer);
+                        this.waits.delete(done);
+                        resolve();
+                    };
+                    const timer = setTimeout(done, AGAIN);
+                    this.waits.add(done);
+                });
             }
         }
         const waiting = this.behind.get(name) ?? [];
         this.behind.delete(name);
-        for (const { items, epoch } of waiting) this.take(items, epoch);
+        for (const { items, epoch, asked } of waiting) for (const item of items) this.one(item, epoch, asked);
     }
 }
 

@@ -13,7 +13,8 @@ import type { Post } from './post';
 export class Tabs {
     state: State = 'closed';
     transport: TransportName | undefined;
-    private readonly id = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
+    /** Of one time between start and stop: its lock tells that it is over. */
+    private id = newId();
     private readonly publishing = new Map<number, (error: string | undefined) => void>();
     private tube: BroadcastChannel | undefined;
     private member: Member | undefined;
@@ -38,6 +39,7 @@ export class Tabs {
 
     start(): void {
         if (this.member) return;
+        this.id = newId();
         const member = (this.member = new Member(this.owner, this.channels, this.user, this.settings));
         const control = (this.control = new AbortController());
         this.tube = new BroadcastChannel(this.key);
@@ -112,6 +114,7 @@ export class Tabs {
         if (!this.member) return;
         switch (post.kind) {
             case 'holder':
+                for (const done of this.publishing.values()) done('icomet: the tab with the connection has gone; whether it was published is not known');
                 return this.holder ? undefined : this.change();
             case 'standing':
                 return post.to === this.id ? this.member.standing(post.wants) : undefined;
@@ -162,4 +165,8 @@ export class Tabs {
             // This tab ended before the other.
         });
     }
+}
+
+function newId(): string {
+    return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
 }

@@ -20,12 +20,14 @@ export const stream: Transport = {
         const run = async () => {
             const batch = await asked.batch;
             if (closed) return;
-            listener.alive();
             hand(listener, first, batch);
             const question = ask();
             // The poll's answer may have closed this, or told that no channel lets the client in.
             if (closed) return;
-            if (question.channels.length === 0) return listener.end();
+            if (question.channels.length === 0) {
+                listener.alive();
+                return listener.end();
+            }
             const url = endpoint(options.url, 'stream', question);
             const lines = new Lines(listener, batch.epoch);
             const reading = streamsByFetch() ? byFetch(url, lines) : byXhr(url, lines);
@@ -54,6 +56,11 @@ class Lines {
 
     constructor(private readonly listener: Listener, private epoch: string | undefined) {}
 
+    /** The poll before it says nothing of whether a stream gets through. */
+    began(): void {
+        this.listener.alive();
+    }
+
     take(text: string): void {
         this.listener.alive();
         const lines = (this.rest + text).split('\n');
@@ -80,6 +87,7 @@ function byFetch(url: string, lines: Lines): Reading {
     const read = async () => {
         const answer = await fetch(url, { cache: 'no-store', signal: control.signal });
         if (answer.status !== 200 || !answer.body) throw new Error(`the server answered ${answer.status}`);
+        lines.began();
         const reader = answer.body.getReader();
         const decoder = new TextDecoder();
         for (;;) {
@@ -112,6 +120,9 @@ function byXhr(url: string, lines: Lines): Reading {
                 request.abort();
                 resolve();
             }
+        };
+        request.onreadystatechange = () => {
+            if (request.readyState === 2 && request.status === 200) lines.began();
         };
         request.onprogress = more;
         request.onload = () => {

@@ -30,6 +30,8 @@ class Socket implements Connection {
     private readonly waiting = new Map<number, Then>();
     /** What the server was asked for. */
     private readonly joined = new Map<string, number>();
+    /** What the server has not let in yet: messages of that name are of the channel that was given up before. */
+    private readonly joining = new Set<string>();
     private epoch: string | undefined;
     private last = 0;
 
@@ -48,6 +50,8 @@ class Socket implements Connection {
                 this.end(toError(error));
             }
         };
+        // What went wrong is told by its end; in Node, ws throws an error that nobody hears.
+        socket.onerror = () => {};
         socket.onclose = ({ code, reason }) => {
             this.end(USUAL.includes(code) ? undefined : new Error(`the WebSocket was closed: ${code} ${reason}`));
         };
@@ -56,6 +60,7 @@ class Socket implements Connection {
     close(): void {
         const { socket } = this;
         socket.onopen = socket.onmessage = socket.onclose = null;
+        this.joined.clear();
         for (const then of this.waiting.values()) then({ type: 'error', code: 'closed', content: 'the connection was closed' });
         this.waiting.clear();
         socket.close(NORMAL);
@@ -68,12 +73,14 @@ class Socket implements Connection {
         for (const [channel, key] of [...this.joined]) {
             if (wanted.get(channel) === key) continue;
             this.joined.delete(channel);
+            this.joining.delete(channel);
             this.send({ type: 'unsubscribe', channel });
         }
         for (const channel of channels) {
             const { name, key, seq, token } = channel;
             if (this.joined.has(name)) continue;
             this.joined.set(name, key);
+            this.joining.add(name);
             const more = { ...(epoch !== undefined && seq > 0 && { epoch }), ...(token !== undefined && { token }) };
             this.send({ type: 'subscribe', channel: name, seq, ...more }, (reply) => this.subscribed(channel, epoch, reply));
         }
@@ -101,10 +108,12 @@ class Socket implements Connection {
         if (this.joined.get(name) !== key) return;
         if (type === 'reply') {
             this.epoch = epoch;
+            this.joining.delete(name);
             // Otherwise a `lost` follows, and until then the channel stands where it stood.
             if (epoch !== undefined && (asked ?? epoch) === epoch) this.listener.settled([channel], epoch);
         } else {
             this.joined.delete(name);
+            this.joining.delete(name);
             const message = code === 'wrong_token' ? { type: '401', content: 'Token error' } : { type: '429', content: `${content} (${code})` };
             this.listener.messages([{ ...message, cname: name, seq: 0 }]);
         }
@@ -116,8 +125,9 @@ class Socket implements Connection {
         if (value.type === 'reply' || value.type === 'error') return this.settle(value as Reply);
         const messages = asMessages(value);
         if (!messages) throw new Error(`no message of icomet: ${text.slice(0, 80)}`);
-        for (const { type, cname } of messages) if (ENDS.includes(type)) this.joined.delete(cname);
-        this.listener.messages(messages, this.epoch);
+        const heard = messages.filter(({ cname }) => !this.joining.has(cname));
+        for (const { type, cname } of heard) if (ENDS.includes(type)) this.joined.delete(cname);
+        this.listener.messages(heard, this.epoch);
     }
 
     private settle(reply: Reply): void {

@@ -1,0 +1,139 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Backoff } from '../src/backoff';
+import { Choice } from '../src/choice';
+import { Connector } from '../src/connector';
+import type { Listener } from '../src/transports/transport';
+import type { State, TransportName } from '../src/types';
+
+const fake = vi.hoisted(() => ({ opened: [] as { name: string; listener: Listener; close: () => void; ping: () => void }[] }));
+vi.mock('../src/transports/index', () => {
+    const transport = (name: string) => ({
+        name,
+        possible: () => true,
+        open(ask: () => unknown, listener: Listener) {
+            ask();
+            const connection = { name, listener, close: vi.fn(), ping: vi.fn() };
+            fake.opened.push(connection);
+            return connection;
+        },
+    });
+    return { transports: { sse: transport('sse'), poll: transport('poll') } };
+});
+
+const newest = () => fake.opened[fake.opened.length - 1]!;
+
+function connector(onState: (state: State) => void = () => {}) {
+    const owner = {
+        ask: () => ({ channels: [{ key: 1, name: 'a', seq: 0 }] }), messages: vi.fn(), settled: vi.fn(), problem: vi.fn(),
+        state: vi.fn((state: State, _transport?: TransportName) => onState(state)),
+    };
+    const options = { url: 'http://h/icomet', wait: 1, events: [], pollInterval: 1 };
+    const choice = new Choice(['sse', 'poll'], () => true);
+    return { owner, its: new Connector(owner, choice, new Backoff(500, 20_000, () => 1), { open: 5000, silence: 75_000 }, options) };
+}
+
+beforeEach(() => {
+    fake.opened = [];
+    vi.useFakeTimers();
+});
+afterEach(() => vi.useRealTimers());
+
+test('no sign of life: the next transport at once; what the first one says then is not heard', () => {
+    const { its, owner } = connector();
+    its.start();
+    vi.advanceTimersByTime(5000);
+    vi.advanceTimersByTime(1);
+    expect(fake.opened.map(({ name }) => name)).toEqual(['sse', 'poll']);
+    expect(fake.opened[0]?.close).toHaveBeenCalledOnce();
+    fake.opened[0]?.listener.alive();
+    fake.opened[0]?.listener.messages([]);
+    expect(its.state).toBe('connecting');
+    expect(owner.messages).not.toHaveBeenCalled();
+    newest().listener.alive();
+    expect(owner.state.mock.calls.map(([state, transport]) => [state, transport])).toEqual([['connecting', undefined], ['open', 'poll']]);
+});
+
+test('silence: asked for a sign of life, then dead, and another is tried', () => {
+    const { its, owner } = connector();
+    its.start();
+    newest().listener.alive();
+    vi.advanceTimersByTime(50_000);
+    expect(newest().ping).toHaveBeenCalled();
+    vi.advanceTimersByTime(25_000);
+    expect(owner.problem).toHaveBeenCalledWith(expect.objectContaining({ message: 'icomet: sse: nothing was heard for 75000 ms' }));
+    vi.advanceTimersByTime(1000);
+    expect(newest().name).toBe('poll');
+});
+
+test('a connection that brought something, if only replies, and then was silent is not taken as blocked', () => {
+    const { its } = connector();
+    its.start();
+    newest().listener.alive();
+    newest().listener.alive();
+    vi.advanceTimersByTime(76_000);
+    expect(fake.opened.map(({ name }) => name)).toEqual(['sse', 'sse']);
+});
+
+test('a sleep of the machine blocks nothing', () => {
+    const { its } = connector();
+    its.start();
+    newest().listener.alive();
+    vi.setSystemTime(Date.now() + 3_600_000);
+    vi.advanceTimersByTime(26_000);
+    expect(fake.opened.map(({ name }) => name)).toEqual(['sse', 'sse']);
+});
+
+test('a server that ends at once is asked later and later', () => {
+    const { its } = connector();
+    its.start();
+    for (let times = 0; times < 5; times += 1) {
+        newest().listener.alive();
+        newest().listener.end();
+        vi.advanceTimersByTime(500 * 2 ** (times + 1) - 1);
+        expect(fake.opened).toHaveLength(times + 1);
+        vi.advanceTimersByTime(1);
+        expect(fake.opened).toHaveLength(times + 2);
+    }
+});
+
+test('online: at once. A page that is shown while it connects is left alone', () => {
+    const { its } = connector();
+    its.start();
+    its.wake(false);
+    expect(fake.opened).toHaveLength(1);
+    newest().listener.alive();
+    newest().listener.end();
+    its.wake(true);
+    expect(fake.opened).toHaveLength(2);
+});
+
+test('stop leaves no timer and no connection, and nothing is told behind it', () => {
+    const { its, owner } = connector();
+    its.start();
+    newest().listener.alive();
+    its.stop();
+    expect(vi.getTimerCount()).toBe(0);
+    expect(newest().close).toHaveBeenCalledOnce();
+    newest().listener.messages([{ type: 'data', cname: 'a', seq: 1, content: '' }]);
+    newest().listener.end(new Error('late'));
+    expect(owner.messages).not.toHaveBeenCalled();
+    expect(owner.problem).not.toHaveBeenCalled();
+    expect(its.state).toBe('closed');
+});
+
+test.each(['connecting', 'open', 'reconnecting'] as const)('who stops and starts it when it is told "%s" gets one connection', (when) => {
+    let done = false;
+    const { its } = connector((state) => {
+        if (state !== when || done) return;
+        done = true;
+        its.stop();
+        its.start();
+    });
+    its.start();
+    newest().listener.alive();
+    newest().listener.end();
+    vi.advanceTimersByTime(1000);
+    expect(fake.opened.filter(({ close }) => vi.mocked(close).mock.calls.length === 0)).toHaveLength(1);
+    its.stop();
+    expect(vi.getTimerCount()).toBe(0);
+});

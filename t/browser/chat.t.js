@@ -1,0 +1,218 @@
+// The pages of demo/, as their users have them.
+'use strict';
+
+const assert = require('node:assert/strict');
+const { open } = require('./chromium');
+const demo = require('./demo');
+const { until } = require('./nginx');
+const { main } = require('./suite');
+
+/** A person with a page of the chat. */
+class Person {
+    static async enter({ browser, nginx }, name, { viewport = { width: 1100, height: 720 }, room = '' } = {}) {
+        const person = Object.assign(new Person(), { name, context: await browser.newContext({ viewport }) });
+        await person.context.addInitScript(`sessionStorage.name ??= ${JSON.stringify(name)}`);
+        const { page, errors } = await open(person.context, nginx.url(`/${room && `#${room}`}`));
+        Object.assign(person, { page, errors });
+        await page.waitForSelector('#state[data-state=open]');
+        return person;
+    }
+
+    async say(text) {
+        await this.page.fill('#text', text);
+        await this.page.press('#text', 'Enter');
+    }
+
+    /** What others and this person have said in the room that is shown. */
+    said() {
+        return this.page.$$eval('#messages li:not(.note)', (lines) => lines.map((line) => line.lastChild.textContent));
+    }
+
+    async hears(text) {
+        await this.page.waitForFunction((wanted) => [...document.querySelectorAll('#messages li')].some((line) => line.lastChild.textContent === wanted), text);
+    }
+
+    async sees(selector, text) {
+        const is = async () => (await this.page.textContent(selector).catch(() => ''))?.includes(text);
+        await until(is, `${selector} says ${text}`);
+    }
+
+    async leave() {
+        assert.deepEqual(this.errors, []);
+        await this.context.close();
+    }
+}
+
+const tests = {
+    async 'what one says the other hears, once; what was said before is there for who comes later'(env) {
+        const ada = await Person.enter(env, 'Ada');
+        const grace = await Person.enter(env, 'Grace');
+        await ada.say('Hello');
+        await grace.hears('Hello');
+        await grace.say('Hi');
+        await ada.hears('Hi');
+        const late = await Person.enter(env, 'Late');
+        await late.hears('Hi');
+        for (const person of [ada, grace, late]) assert.deepEqual(await person.said(), ['Hello', 'Hi'], person.name);
+        await ada.sees('#online', 'Ada (you)');
+        await ada.sees('#online', 'Grace');
+        for (const person of [ada, grace, late]) await person.leave();
+    },
+
+    async 'rooms are separate, and say how much of them is unread'(env) {
+        const ada = await Person.enter(env, 'Ada', { room: 'nginx' });
+        const grace = await Person.enter(env, 'Grace', { room: 'rust' });
+        await grace.say('in rust');
+        await grace.hears('in rust');
+        await ada.sees('[data-room=rust] .unread', '1');
+        await ada.sees('title', '(1) icomet chat');
+        assert.deepEqual(await ada.said(), []);
+        await ada.page.click('[data-room=rust]');
+        assert.deepEqual(await ada.said(), ['in rust']);
+        assert.equal(await ada.page.$('.unread'), null);
+        for (const person of [ada, grace]) await person.leave();
+    },
+
+    async 'who leaves is online no more'(env) {
+        const ada = await Person.enter(env, 'Ada');
+        const grace = await Person.enter(env, 'Grace');
+        await grace.say('here I am');
+        await ada.hears('here I am');
+        await ada.sees('#online', 'Grace');
+        await grace.leave();
+        const left = async () => {
+            await ada.page.evaluate('askOnline()');
+            return !(await ada.page.textContent('#online')).includes('Grace');
+        };
+        await until(left, 'Grace has left');
+        await ada.leave();
+    },
+
+    async 'each transport can be forced, and nothing comes twice'(env) {
+        const ada = await Person.enter(env, 'Ada', { room: 'switch' });
+        const names = await ada.page.$$eval('#transport option', (options) => options.map(({ value }) => value));
+        assert.equal(names.length, 8);
+        for (const name of names) {
+            await ada.page.selectOption('#transport', name);
+            await ada.sees('#state-text', `open · ${name || 'websocket'}`);
+            await ada.say(`by ${name || 'any'}`);
+            await ada.hears(`by ${name || 'any'}`);
+        }
+        assert.deepEqual(await ada.said(), names.map((name) => `by ${name || 'any'}`));
+        await ada.leave();
+    },
+
+    async 'over a reload of nginx nothing is lost'(env) {
+        const [ada, grace] = [await Person.enter(env, 'Ada', { room: 'reload' }), await Person.enter(env, 'Grace', { room: 'reload' })];
+        await grace.page.selectOption('#transport', 'sse');
+        await grace.sees('#state-text', 'open · sse');
+        for (let round = 1; round <= 3; round += 1) {
+            const done = env.nginx.reload();
+            await ada.say(`${round} meanwhile`);
+            await done();
+            await ada.say(`${round} after`);
+            for (const person of [ada, grace]) await person.hears(`${round} after`);
+        }
+        for (const person of [ada, grace]) {
+            assert.deepEqual(await person.said(), [1, 2, 3].flatMap((round) => [`${round} meanwhile`, `${round} after`]));
+            await person.leave();
+        }
+    },
+
+    async 'the button reloads nginx, and says what came of it'(env) {
+        const ada = await Person.enter(env, 'Ada', { room: 'button' });
+        // What script/run.sh does with what the button publishes.
+        const asked = env.nginx.get('/icomet/sub?cname=demo.reload&seq=1').then(() => env.nginx.reload());
+        await ada.page.click('#reload');
+        const done = await asked;
+        await ada.page.waitForSelector('#messages .note');
+        assert.match(await ada.page.textContent('#messages .note'), /^nginx was reloaded: workers .* → .*; this page kept its connection, and lost nothing$/);
+        await done();
+        await ada.leave();
+    },
+
+    async 'what others send is text, never markup'(env) {
+        const ada = await Person.enter(env, '<b>Ada</b>', { room: 'markup' });
+        await ada.say('<img src=x onerror="document.title = 1">');
+        await ada.hears('<img src=x onerror="document.title = 1">');
+        await env.nginx.push('room.markup', '{"name":"<i>x</i>","text":"<script>document.title = 2</script>"}');
+        await ada.hears('<script>document.title = 2</script>');
+        await env.nginx.push('room.markup', 'from a shell');
+        await ada.hears('from a shell');
+        assert.equal(await ada.page.$('#messages img, #messages script, #messages i, #online b'), null);
+        assert.equal(await ada.page.title(), 'icomet chat');
+        await ada.leave();
+    },
+
+    async 'what cannot be sent is told, and not thrown away'(env) {
+        const ada = await Person.enter(env, 'Ada', { room: 'large' });
+        await ada.page.evaluate(`document.getElementById('text').removeAttribute('maxlength')`);
+        await ada.say('x'.repeat(20_000));
+        await ada.sees('#error', 'Not sent: it is too long.');
+        assert.equal((await ada.page.inputValue('#text')).length, 20_000);
+        await ada.leave();
+    },
+
+    async 'on a phone nothing has to be scrolled sideways'(env) {
+        const ada = await Person.enter(env, 'Ada', { viewport: { width: 390, height: 800 }, room: 'phone' });
+        await ada.say(`a long word: ${'x'.repeat(300)}`);
+        await until(async () => (await ada.said()).length === 1, 'it is said');
+        assert.ok(await ada.page.evaluate('document.documentElement.scrollWidth') <= 390);
+        assert.ok((await ada.page.$eval('#form button', (button) => button.getBoundingClientRect().bottom)) <= 800);
+        await ada.leave();
+    },
+
+    async 'the keyboard is enough'(env) {
+        const ada = await Person.enter(env, 'Ada');
+        const { keyboard } = ada.page;
+        const focused = () => ada.page.evaluate('document.activeElement.id');
+        assert.equal(await focused(), 'text');
+        for (let tries = 0; (await focused()) !== 'room-name'; tries += 1) {
+            assert.ok(tries < 20, 'the room\'s name is reached by the key Tab');
+            await keyboard.press('Shift+Tab');
+        }
+        await keyboard.type('keys');
+        await keyboard.press('Enter');
+        assert.equal(await ada.page.textContent('#room-title'), '# keys');
+        await keyboard.type('typed');
+        await keyboard.press('Enter');
+        await ada.hears('typed');
+        await ada.leave();
+    },
+
+    async 'one channel comes by all transports'({ browser, nginx }) {
+        const { page, errors } = await open(await browser.newContext(), nginx.url('/transports.html', 'localhost'));
+        const count = await page.evaluate('icomet.TRANSPORTS.length');
+        await page.waitForFunction((wanted) => document.querySelectorAll('#transports [data-state=open]').length === wanted, count);
+        await page.fill('#text', 'to all');
+        await page.click('#form button');
+        await page.waitForFunction((wanted) => [...document.querySelectorAll('.last')].filter((last) => last.textContent === 'to all').length === wanted, count);
+        assert.deepEqual(errors, []);
+        await page.context().close();
+    },
+
+    async 'the line of icomet.js works on both pages'({ browser, nginx }) {
+        for (const name of ['hello.html', 'hello-legacy.html']) {
+            const { page, errors } = await open(await browser.newContext(), nginx.url(`/${name}`));
+            await nginx.subscribers('abc', 1);
+            await nginx.push('abc', `to ${name}`);
+            await page.waitForFunction((wanted) => document.getElementById('heard').textContent.includes(wanted), `to ${name}`);
+            assert.deepEqual(errors, []);
+            await page.context().close();
+            await nginx.subscribers('abc', 0);
+        }
+    },
+
+    async 'who may write where is as the configuration says'({ nginx }) {
+        await assert.rejects(nginx.get('/chat/push/lobby?content=x'), /403/);
+        await assert.rejects(nginx.get('/chat/push/No%20room', { content: 'x' }), /404|405|403/);
+        await assert.rejects(nginx.get('/demo/reload?content=x'), /403/);
+    },
+
+    async 'nothing alarming is in the error log'({ nginx }) {
+        const alarms = nginx.log().split('\n').filter((line) => /\[(error|alert|crit|emerg)\]/.test(line));
+        assert.deepEqual(alarms.filter((line) => !/access forbidden|client intended to send too large body|open\(\) .* failed/.test(line)), []);
+    },
+};
+
+main(tests, async (folder) => ({ nginx: await demo.start(folder) }));

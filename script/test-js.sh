@@ -12,7 +12,8 @@ export TEST_NGINX_BINARY=${TEST_NGINX_BINARY:-$target/release/nginx-objs/nginx}
 export TEST_NGINX_LOAD_MODULES=${TEST_NGINX_LOAD_MODULES:-$target/release/libngx_http_icomet_module.so}
 script/build-js.sh
 cd clients/js
-npx tsc --noEmit -p tsconfig.json
+npx tsc -p tsconfig.json --noEmit
+npx tsc -p tsconfig.test.json
 npx vitest run "$@"
 cd ../..
 for built in icomet.min.js icomet-legacy.js; do

@@ -60,12 +60,9 @@ export class Connector {
         private readonly options: TransportOptions,
     ) {}
 
+    /** Connects with the `change` that follows: all channels of one moment are one question. */
     start(): void {
-        if (this.state !== 'closed') return;
-        const { serial } = this;
-        this.tell('connecting', undefined);
-        // Who is told may have stopped it.
-        if (serial === this.serial) this.connect();
+        if (this.state === 'closed') this.tell('connecting', undefined);
     }
 
     stop(): void {

@@ -38,9 +38,19 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
+test('start and the first change make one connection', () => {
+    const { its } = connector();
+    its.start();
+    expect(its.state).toBe('connecting');
+    its.change();
+    expect(fake.opened).toHaveLength(1);
+    its.stop();
+});
+
 test('no sign of life: the next transport at once; what the first one says then is not heard', () => {
     const { its, owner } = connector();
     its.start();
+    its.change();
     vi.advanceTimersByTime(5000);
     vi.advanceTimersByTime(1);
     expect(fake.opened.map(({ name }) => name)).toEqual(['sse', 'poll']);
@@ -56,6 +66,7 @@ test('no sign of life: the next transport at once; what the first one says then 
 test('silence: asked for a sign of life, then dead, and another is tried', () => {
     const { its, owner } = connector();
     its.start();
+    its.change();
     newest().listener.alive();
     vi.advanceTimersByTime(50_000);
     expect(newest().ping).toHaveBeenCalled();
@@ -68,6 +79,7 @@ test('silence: asked for a sign of life, then dead, and another is tried', () =>
 test('a connection that brought something, if only replies, and then was silent is not taken as blocked', () => {
     const { its } = connector();
     its.start();
+    its.change();
     newest().listener.alive();
     newest().listener.alive();
     vi.advanceTimersByTime(76_000);
@@ -77,6 +89,7 @@ test('a connection that brought something, if only replies, and then was silent 
 test('a sleep of the machine blocks nothing', () => {
     const { its } = connector();
     its.start();
+    its.change();
     newest().listener.alive();
     vi.setSystemTime(Date.now() + 3_600_000);
     vi.advanceTimersByTime(26_000);
@@ -86,6 +99,7 @@ test('a sleep of the machine blocks nothing', () => {
 test('a server that ends at once is asked later and later', () => {
     const { its } = connector();
     its.start();
+    its.change();
     for (let times = 0; times < 5; times += 1) {
         newest().listener.alive();
         newest().listener.end();
@@ -99,6 +113,7 @@ test('a server that ends at once is asked later and later', () => {
 test('online: at once. A page that is shown while it connects is left alone', () => {
     const { its } = connector();
     its.start();
+    its.change();
     its.wake(false);
     expect(fake.opened).toHaveLength(1);
     newest().listener.alive();
@@ -110,6 +125,7 @@ test('online: at once. A page that is shown while it connects is left alone', ()
 test('stop leaves no timer and no connection, and nothing is told behind it', () => {
     const { its, owner } = connector();
     its.start();
+    its.change();
     newest().listener.alive();
     its.stop();
     expect(vi.getTimerCount()).toBe(0);
@@ -128,8 +144,10 @@ test.each(['connecting', 'open', 'reconnecting'] as const)('who stops and starts
         done = true;
         its.stop();
         its.start();
+        its.change();
     });
     its.start();
+    its.change();
     newest().listener.alive();
     newest().listener.end();
     vi.advanceTimersByTime(1000);

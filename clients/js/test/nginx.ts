@@ -32,6 +32,7 @@ export class Nginx {
     private constructor(private readonly folder: string, private readonly child: ChildProcess, readonly port: number) {}
 
     static async start(): Promise<Nginx> {
+        for (const file of [program, module]) if (!fs.existsSync(file)) throw new Error(`${file} is not there: run make build`);
         const port = await freePort();
         const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'icomet-js-'));
         fs.mkdirSync(path.join(folder, 'logs'));

@@ -1,7 +1,7 @@
 import { toError } from '../events';
 import { parse, type WireMessage } from '../wire';
 import { ask as get, type Answer } from './get';
-import type { Connection, Listener, Question, TransportOptions } from './transport';
+import type { Connection, Listener, Question, TransportOptions, Wanted } from './transport';
 import { endpoint, epochOf } from './urls';
 
 export interface Batch {
@@ -14,8 +14,12 @@ export interface BatchAsked {
     cancel(): void;
 }
 
-/** An answer without a message that comes sooner than this was not waited for, in milliseconds. */
+/** An answer that brought nothing and came sooner than this was not waited for, in milliseconds. */
 const QUICK = 1000;
+
+function at({ key, seq }: Wanted): string {
+    return `${key} ${seq}`;
+}
 
 /** Puts one question to `sub`. `wait` is in seconds; 0 is answered at once. */
 export type Poll = (question: Question, wait: number, options: TransportOptions) => BatchAsked;
@@ -49,16 +53,18 @@ export function polling(poll: Poll, ask: () => Question, listener: Listener, opt
         closed = true;
         cancel();
     };
-    /** Answers whether it brought something. */
+    /** Answers whether it brought something: another question follows. */
     const once = async (wait: number): Promise<boolean> => {
         const question = ask();
         const asked = poll(question, wait, options);
         cancel = asked.cancel;
-        const { messages, epoch } = await asked.batch;
+        const batch = await asked.batch;
         if (closed) return false;
         listener.alive();
-        hand(listener, question, { messages, epoch });
-        return messages.some(({ type }) => type !== 'noop');
+        hand(listener, question, batch);
+        if (closed) return false;
+        // What was had already, from a cache in between say, is nothing.
+        return String(ask().channels.map(at)) !== String(question.channels.map(at));
     };
     const rest = (milliseconds: number) => new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, milliseconds);

@@ -3,6 +3,7 @@ import type { Question } from './transport';
 /** The url of a page's `icomet_sub` location: absolute, without a slash at its end. */
 export function absolute(url: string): string {
     const base = typeof document === 'undefined' ? undefined : document.baseURI;
+    if (typeof url !== 'string' || url === '') throw new TypeError('icomet: url is the address of an icomet_sub location');
     let found: URL;
     try {
         found = new URL(url, base);

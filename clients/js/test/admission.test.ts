@@ -1,0 +1,74 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Admission } from '../src/admission';
+import { Backoff } from '../src/backoff';
+import { Channel } from '../src/channel';
+
+function admission(sign?: () => Promise<string>) {
+    const channel = new Channel('a');
+    const ready = vi.fn();
+    const failed = vi.fn();
+    return { channel, ready, failed, its: new Admission(channel, new Backoff(500, 20_000, () => 1), sign, ready, failed) };
+}
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test('without a back end that signs it may come at once', () => {
+    const { its, channel, ready } = admission();
+    its.begin();
+    expect(ready).toHaveBeenCalledOnce();
+    expect(channel.resting).toBe(false);
+});
+
+test('it rests until there is a token', async () => {
+    const { its, channel, ready } = admission(() => Promise.resolve('t'));
+    its.begin();
+    expect(channel.resting).toBe(true);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(ready).toHaveBeenCalledOnce();
+    expect(channel).toMatchObject({ token: 't', resting: false });
+});
+
+test('a refused token is asked for anew at once, one that is refused again later and later', async () => {
+    const sign = vi.fn(() => Promise.resolve('t'));
+    const { its, channel } = admission(sign);
+    channel.token = 'old';
+    its.refused(401);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(sign).toHaveBeenCalledTimes(1);
+    for (const wait of [1000, 2000, 4000]) {
+        const before = sign.mock.calls.length;
+        its.refused(401);
+        await vi.advanceTimersByTimeAsync(wait - 1);
+        expect(sign).toHaveBeenCalledTimes(before);
+        await vi.advanceTimersByTimeAsync(1);
+        expect(sign).toHaveBeenCalledTimes(before + 1);
+    }
+    its.admitted();
+    its.refused(401);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(sign).toHaveBeenCalledTimes(5);
+});
+
+test('429 and a close: again after a while, with the same token', async () => {
+    const sign = vi.fn(() => Promise.resolve('t'));
+    const { its, channel, ready } = admission(sign);
+    channel.token = 'old';
+    its.refused(429);
+    await vi.advanceTimersByTimeAsync(999);
+    expect(ready).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(ready).toHaveBeenCalledOnce();
+    expect(sign).not.toHaveBeenCalled();
+});
+
+test('a back end that fails is told, and asked again; after the end it is not', async () => {
+    const sign = vi.fn(() => Promise.reject(new Error('away')));
+    const { its, failed } = admission(sign);
+    its.begin();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(sign).toHaveBeenCalledTimes(2);
+    expect(failed).toHaveBeenCalledWith(new Error('away'));
+    its.end();
+    expect(vi.getTimerCount()).toBe(0);
+});

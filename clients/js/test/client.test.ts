@@ -1,0 +1,93 @@
+import { afterEach, expect, test, vi } from 'vitest';
+import { IcometClient } from '../src/index';
+import type { ClientOptions, SubscribeOptions } from '../src/types';
+
+const url = 'http://127.0.0.1:1/icomet';
+
+afterEach(() => vi.unstubAllGlobals());
+
+test.each<[Partial<ClientOptions>, RegExp]>([
+    [{ url: 'icomet' }, /"icomet" is no url/],
+    [{ transports: [] }, /transports is empty/],
+    [{ transports: ['telepathy' as 'sse'] }, /no transport is called "telepathy"/],
+    [{ openTimeout: 0 }, /openTimeout/],
+    [{ silenceTimeout: Number.NaN }, /silenceTimeout/],
+    [{ retry: { min: 0 } }, /retry from 0/],
+    [{ retry: { max: Number.POSITIVE_INFINITY } }, /retry/],
+    [{ user: '' }, /a user/],
+    [{ user: 'x'.repeat(129) }, /128 characters/],
+])('options that make no sense: %j', (options, message) => {
+    expect(() => new IcometClient({ url, ...options })).toThrow(message);
+});
+
+test.each<[string, SubscribeOptions, RegExp]>([
+    ['', {}, /a channel's name/],
+    ['a\nb', {}, /control character/],
+    ['ü'.repeat(129), {}, /256 bytes/],
+    ['\ud800', {}, /half of a character/],
+    ['a', { seq: -1 }, /seq -1/],
+    ['a', { seq: 1, epoch: 'x' }, /epoch x/],
+])('channels that the server would refuse, and all others with them: %j', (name, options, message) => {
+    const client = new IcometClient({ url });
+    expect(() => client.subscribe(name, options)).toThrow(message);
+    expect(client.state).toBe('closed');
+});
+
+test('several channels of one moment are one question', async () => {
+    const urls: string[] = [];
+    const asked = new Promise<void>((resolve) => {
+        vi.stubGlobal('fetch', (asks: string, { signal }: RequestInit) => {
+            urls.push(asks);
+            resolve();
+            return new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(new Error('given up'))));
+        });
+    });
+    const client = new IcometClient({ url, transports: ['poll'] });
+    client.subscribe('a');
+    client.subscribe('b');
+    await asked;
+    await new Promise((resolve) => setImmediate(resolve));
+    client.stop();
+    expect(urls.map((text) => new URL(text).searchParams.get('cname'))).toEqual(['a,b']);
+});
+
+test('twice the same channel is a mistake', () => {
+    const client = new IcometClient({ url, transports: ['poll'] });
+    client.subscribe('a');
+    expect(() => client.subscribe('a')).toThrow(/subscribed already/);
+    client.stop();
+});
+
+test('who reads a subscription that is over gets the end', async () => {
+    const client = new IcometClient({ url, transports: ['poll'] });
+    const room = client.subscribe('a');
+    room.unsubscribe();
+    for await (const message of room) throw new Error(`none comes: ${message.content}`);
+    expect(client.state).toBe('closed');
+});
+
+test('a channel that is taken anew in the midst of an answer gets nothing of the old one\'s', async () => {
+    const E1 = '1111111111111111';
+    const answers = [[1, 2, 3, 4], [1, 2, 3, 4]];
+    vi.stubGlobal('fetch', (_url: string, { signal }: RequestInit) => {
+        const seqs = answers.shift();
+        if (!seqs) return new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(new Error('given up'))));
+        const messages = seqs.map((seq) => ({ type: 'data', cname: 'a', seq, content: '' }));
+        return Promise.resolve(new Response(JSON.stringify(messages), { headers: { ETag: `"${E1}-4"` } }));
+    });
+    const client = new IcometClient({ url, transports: ['poll'] });
+    const had: number[] = [];
+    const anew = new Promise<void>((resolve) => {
+        client.subscribe('a', { seq: 1 }).on('message', ({ seq }) => {
+            if (seq !== 2) return;
+            client.stop();
+            client.subscribe('a', { seq: 1 }).on('message', (message) => {
+                had.push(message.seq);
+                if (message.seq === 4) resolve();
+            });
+        });
+    });
+    await anew;
+    client.stop();
+    expect(had).toEqual([1, 2, 3, 4]);
+});

@@ -29,6 +29,7 @@ help:
 	@echo 'make demo-js       build clients/js, and take its scripts into demo/'
 	@echo 'make test-browser  a headless Chromium as a client, by WebSocket and EventSource'
 	@echo 'make test-java     the client for Java and Android (clients/java), built by javac, against a running server'
+	@echo 'make test-examples the back ends of examples/, in PHP, Python, Node, Java and shell, against a running server'
 	@echo 'make test-held     the same, with icomet_park off'
 	@echo 'make test-workers  the same, with four workers'
 	@echo 'make test-hup      the same, with reloads instead of restarts'
@@ -52,7 +53,7 @@ help:
 	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'
 
-.PHONY: setup-run setup-demo setup-test setup-java setup-bench
+.PHONY: setup-run setup-demo setup-test setup-java setup-examples setup-bench
 setup-run:
 	@script/setup.sh run
 
@@ -64,6 +65,9 @@ setup-test:
 
 setup-java:
 	@script/setup.sh java
+
+setup-examples:
+	@script/setup.sh examples
 
 setup-bench:
 	@script/setup.sh bench
@@ -83,7 +87,7 @@ two-nodes: setup-demo build
 	@demo/two-nodes/run.sh
 
 .PHONY: test
-test: setup-test lint test-engine test-fuzz build test-module test-nginx test-api test-js test-browser test-java test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
+test: setup-test lint test-engine test-fuzz build test-module test-nginx test-api test-js test-browser test-java test-examples test-held test-workers test-hup test-valgrind test-sanitizer test-harness test-demo test-chaos test-addon test-debian
 	@echo 'make test: everything passed'
 
 # In the release profile, so that the vendored nginx is not built once more for another one.
@@ -141,6 +145,11 @@ demo-js:
 .PHONY: test-java
 test-java: setup-java build
 	script/test-java.sh $(JAVA_SECONDS)
+
+# EXAMPLES chooses tests: make test-examples EXAMPLES='-k TestNode'
+.PHONY: test-examples
+test-examples: setup-examples build
+	script/test-examples.sh $(EXAMPLES)
 
 test-held: build
 	ICOMET_TEST_PARK=off script/test-nginx.sh plain

@@ -6,6 +6,7 @@
 #   script/setup.sh demo   the same, and Python for demo/two-nodes
 #   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
 #   script/setup.sh java   what `run` installs, and a JDK, JUnit and Gson for clients/java
+#   script/setup.sh examples  the same, and PHP, Python, Node and curl for examples/
 #   script/setup.sh bench  what `run` installs, Debian's own nginx and nchan for it
 set -eu
 
@@ -19,6 +20,7 @@ run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libs
 test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck
     python3-venv python3-websockets nodejs node-ws)
 java_packages=(default-jdk-headless junit4 libgoogle-gson-java)
+examples_packages=(php-cli python3 nodejs curl default-jdk-headless)
 # A node that is not Debian's brings its own npm.
 command -v npm >/dev/null || test_packages+=(npm)
 # Without it `make test-browser` is skipped.
@@ -168,14 +170,15 @@ download_from_sid() {
     (cd "$folder" && rm -f ./*.deb && apt-get "${options[@]}" download libtest-nginx-perl)
 }
 
-[ $# -eq 1 ] || die "usage: script/setup.sh run|demo|test|java|bench"
+[ $# -eq 1 ] || die "usage: script/setup.sh run|demo|test|java|examples|bench"
 case $1 in
     run) wanted=("${run_packages[@]}") ;;
     demo) wanted=("${run_packages[@]}" python3) ;;
-    test) wanted=("${run_packages[@]}" "${test_packages[@]}" "${java_packages[@]}") ;;
+    test) wanted=("${run_packages[@]}" "${test_packages[@]}" "${java_packages[@]}" "${examples_packages[@]}") ;;
     java) wanted=("${run_packages[@]}" "${java_packages[@]}") ;;
+    examples) wanted=("${run_packages[@]}" "${examples_packages[@]}") ;;
     bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
-    *) die "usage: script/setup.sh run|demo|test|java|bench" ;;
+    *) die "usage: script/setup.sh run|demo|test|java|examples|bench" ;;
 esac
 check_rust "$1"
 

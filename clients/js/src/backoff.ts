@@ -7,7 +7,8 @@ export class Backoff {
 
     constructor(private readonly min = 500, private readonly max = 20_000, private readonly random: () => number = Math.random) {
         // What is longer than a timer can be would be no wait at all, and from 0 nothing can double.
-        if (!(min >= 1 && max >= min && max < 2 ** 31)) throw new RangeError(`icomet: retry from ${min} to ${max} milliseconds makes no sense`);
+        const good = min >= 1 && max >= min && max < 2 ** 31;
+        if (!good) throw new RangeError(`icomet: retry from ${min} to ${max} milliseconds makes no sense`);
     }
 
     next(): number {

@@ -31,7 +31,9 @@ export class Channel {
 
     constructor(readonly name: string, { seq = 0, epoch }: Partial<Position> = {}) {
         if (!(Number.isSafeInteger(seq) && seq >= 0)) throw new RangeError(`icomet: seq ${seq} of channel "${name}" is no whole number`);
-        if (epoch !== undefined && !/^[0-9a-f]{16}$/.test(epoch)) throw new RangeError(`icomet: epoch ${epoch} of channel "${name}" is not 16 hex digits`);
+        if (epoch !== undefined && !/^[0-9a-f]{16}$/.test(epoch)) {
+            throw new RangeError(`icomet: epoch ${epoch} of channel "${name}" is not 16 hex digits`);
+        }
         this.next = seq;
         this.of = epoch;
     }

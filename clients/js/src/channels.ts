@@ -62,7 +62,9 @@ export class Channels {
      *
      * @param asked what the connection asked for, where it matters.
      */
-    take(message: WireMessage, epoch: string | undefined, asked?: readonly Wanted[]): { channel: Channel; told: Told | undefined } | undefined {
+    take(
+        message: WireMessage, epoch: string | undefined, asked?: readonly Wanted[],
+    ): { channel: Channel; told: Told | undefined } | undefined {
         if (epoch !== undefined) this.epoch = epoch;
         else if (message.type === 'lost' && message.content === '' && this.epoch !== undefined) {
             this.gone = this.epoch;

@@ -29,7 +29,7 @@ function connector(onState: (state: State) => void = () => {}) {
     };
     const options = { url: 'http://h/icomet', wait: 1, events: [], pollInterval: 1 };
     const choice = new Choice(['sse', 'poll'], () => true);
-    return { owner, its: new Connector(owner, choice, new Backoff(500, 20_000, () => 1), { better: 1_000_000, open: 5000, silence: 75_000 }, options) };
+    return { owner, its: new Connector(owner, choice, new Backoff(500, 20_000, () => 1), { open: 5000, silence: 75_000, better: 120_000 }, options) };
 }
 
 beforeEach(() => {

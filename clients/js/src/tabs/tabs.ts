@@ -114,7 +114,9 @@ export class Tabs {
         if (!this.member) return;
         switch (post.kind) {
             case 'holder':
-                for (const done of this.publishing.values()) done('icomet: the tab with the connection has gone; whether it was published is not known');
+                for (const done of this.publishing.values()) {
+                    done('icomet: the tab with the connection has gone; whether it was published is not known');
+                }
                 return this.holder ? undefined : this.change();
             case 'standing':
                 return post.to === this.id ? this.member.standing(post.wants) : undefined;

@@ -35,10 +35,12 @@ function read({ status, text, tag }: Answer): Batch {
     return { messages: parse(text), epoch: epochOf(tag) };
 }
 
-/** Tells what an answer has. A channel that stood in another epoch stands there until it is told `lost`, which may not fit in one answer. */
-export function hand(listener: Pick<Listener, 'messages' | 'settled'>, { channels, epoch: asked }: Question, { messages, epoch }: Batch): void {
+/**
+ * Tells what an answer has. A channel that stood in another epoch stands there until it is told `lost`, which may not fit in one answer.
+ */
+export function hand(listener: Pick<Listener, 'messages' | 'settled'>, question: Question, { messages, epoch }: Batch): void {
     listener.messages(messages, epoch);
-    if (epoch !== undefined && (asked ?? epoch) === epoch) listener.settled(channels, epoch);
+    if (epoch !== undefined && (question.epoch ?? epoch) === epoch) listener.settled(question.channels, epoch);
 }
 
 /**

@@ -114,7 +114,9 @@ class Socket implements Connection {
         } else {
             this.joined.delete(name);
             this.joining.delete(name);
-            const message = code === 'wrong_token' ? { type: '401', content: 'Token error' } : { type: '429', content: `${content} (${code})` };
+            const message = code === 'wrong_token'
+                ? { type: '401', content: 'Token error' }
+                : { type: '429', content: `${content} (${code})` };
             this.listener.messages([{ ...message, cname: name, seq: 0 }]);
         }
     }

@@ -17,6 +17,11 @@ class Bench {
         return Object.assign(new Bench(), { nginx, signer, proxy, context, page, transport, row, tests: 0 });
     }
 
+    /** Another page of the same browser. */
+    async tab() {
+        return Object.assign(new Bench(), this, { page: await open(this.context, this.proxy.url('/client.html')) });
+    }
+
     /** A channel's name of this test alone. */
     channel(name) {
         return `${this.row}.${this.tests}.${name}`.replace(/ /g, '-');

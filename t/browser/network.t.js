@@ -3,7 +3,6 @@
 
 const assert = require('node:assert/strict');
 const { Bench } = require('./bench');
-const { open } = require('./chromium');
 const { freePort, start } = require('./nginx');
 const signer = require('./signer');
 const { main } = require('./suite');
@@ -148,14 +147,39 @@ const tests = {
         }, { transport: 'websocket' });
     },
 
+    async 'a tab that is looked at wakes the one with the connection'(env) {
+        await withBench(env, async (bench) => {
+            const shared = { ...all, ...PATIENT, shareTabs: true };
+            const { channel } = await bench.listen(shared);
+            const other = await bench.tab();
+            await other.listen({ ...shared, channels: { [channel]: { seq: 1 } } });
+            bench.proxy.cut();
+            for (const tab of [bench, other]) await tab.until(`states.at(-1) === 'reconnecting'`);
+            bench.proxy.allow();
+            await bench.nginx.push(channel, 'meanwhile');
+            await other.page(`document.dispatchEvent(new Event('visibilitychange'))`);
+            for (const tab of [bench, other]) await tab.until('contents.length === 1');
+        });
+    },
+
+    async 'a tab publishes through the one with the connection'(env) {
+        await withBench(env, async (bench) => {
+            const shared = { ...all, shareTabs: true, url: '/publish' };
+            const { channel } = await bench.listen(shared);
+            const other = await bench.tab();
+            await other.listen({ ...shared, channels: { [channel]: { seq: 1 } } });
+            await other.page(`clients['${other.name}'].publish('${channel}', 'by the other')`);
+            for (const tab of [bench, other]) await tab.until(`contents[0] === 'by the other'`);
+            const refused = await other.page(`clients['${other.name}'].publish('', 'x').catch((error) => error.message)`);
+            assert.match(refused, /not published: .*bad_member/);
+        });
+    },
+
     async 'two tabs share one connection; when one is closed the other goes on'(env) {
         await withBench(env, async (bench) => {
             const shared = { ...all, shareTabs: true };
             const { channel } = await bench.listen(shared);
-            const second = Object.assign(Object.create(Object.getPrototypeOf(bench)), bench);
-            second.page = await open(bench.context, bench.proxy.url('/client.html'));
-            const third = Object.assign(Object.create(Object.getPrototypeOf(bench)), bench);
-            third.page = await open(bench.context, bench.proxy.url('/client.html'));
+            const [second, third] = [await bench.tab(), await bench.tab()];
             await bench.nginx.push(channel, 'before');
             await bench.until('contents.length === 1');
             await second.listen({ ...shared, channels: { [channel]: { seq: 1 } } });

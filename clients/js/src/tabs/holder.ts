@@ -39,6 +39,7 @@ export class Holder {
     take(post: Post): void {
         if (post.kind === 'want') this.want(post.tab, post.wants);
         else if (post.kind === 'publish') this.publish(post);
+        else if (post.kind === 'wake') this.wake(false);
     }
 
     end(): void {

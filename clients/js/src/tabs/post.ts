@@ -23,6 +23,8 @@ export type Post =
     | { kind: 'want'; tab: string; wants: Want[] }
     /** Where the holder stands, for the tab that asked. */
     | { kind: 'standing'; to: string; wants: Want[] }
+    /** A tab is looked at, or online again: the holder may be one that the browser has slowed down. */
+    | { kind: 'wake' }
     | { kind: 'messages'; items: Item[]; epoch: string | undefined }
     | { kind: 'state'; state: State; transport: TransportName | undefined }
     | { kind: 'publish'; tab: string; id: number; channel: string; content: string }

@@ -73,7 +73,9 @@ export class Tabs {
     }
 
     wake(renew: boolean): void {
-        this.holder?.wake(renew);
+        // That the network has come, the holder hears itself.
+        if (this.holder) this.holder.wake(renew);
+        else this.tube?.postMessage({ kind: 'wake' } satisfies Post);
     }
 
     offline(): void {

@@ -2,12 +2,19 @@ import type { Backoff } from './backoff';
 import type { Channel } from './channel';
 import { toError } from './events';
 
+/** A token that a back end is asked for. Given up, it may never come. */
+export interface TokenAsked {
+    readonly token: Promise<string>;
+    cancel(): void;
+}
+
 /**
  * Sees to it that a channel is asked for when it can be: its token first, where a back end gives tokens; and after a refusal or a close
  * again, later and later.
  */
 export class Admission {
     private timer: ReturnType<typeof setTimeout> | undefined;
+    private asked: TokenAsked | undefined;
     private ended = false;
     /** A token was refused already, and a new one did not help. */
     private renewed = false;
@@ -19,7 +26,7 @@ export class Admission {
     constructor(
         private readonly channel: Channel,
         private readonly backoff: Backoff,
-        private readonly sign: (() => Promise<string>) | undefined,
+        private readonly sign: (() => TokenAsked) | undefined,
         private readonly ready: () => void,
         private readonly failed: (error: Error) => void,
     ) {}
@@ -50,11 +57,13 @@ export class Admission {
     end(): void {
         this.ended = true;
         clearTimeout(this.timer);
+        this.asked?.cancel();
     }
 
     private async renew(): Promise<void> {
         try {
-            this.channel.token = await this.sign?.();
+            this.asked = this.sign?.();
+            this.channel.token = await this.asked?.token;
         } catch (error) {
             if (this.ended) return;
             this.failed(toError(error));

@@ -1,4 +1,4 @@
-import { Admission } from './admission';
+import { Admission, type TokenAsked } from './admission';
 import { Backoff } from './backoff';
 import { Channel, type Told } from './channel';
 import { Channels } from './channels';
@@ -105,9 +105,7 @@ export class IcometClient implements AsyncIterable<Message> {
         if (this.entries.has(name)) throw new Error(`icomet: channel "${name}" is subscribed already`);
         const channel = new Channel(name, position);
         channel.token = token;
-        const { signUrl } = this.options;
-        const renew = this.options.sign?.bind(this.options, name) ?? (signUrl ? async () => (await sign(signUrl, name)).token : undefined);
-        const admission = new Admission(channel, this.retry(), renew, () => this.change(), (error) => this.failed(error));
+        const admission = new Admission(channel, this.retry(), this.signer(name), () => this.change(), (error) => this.failed(error));
         const entry: Entry = { admission, events: new Events((error) => this.failed(error)), queues: new Set() };
         this.channels.add(channel);
         this.entries.set(name, entry);
@@ -146,6 +144,18 @@ export class IcometClient implements AsyncIterable<Message> {
     /** The messages of all channels. */
     [Symbol.asyncIterator](): AsyncIterator<Message> {
         return iterate(this.queues);
+    }
+
+    /** What asks for a channel's token; undefined where nobody gives tokens. */
+    private signer(name: string): (() => TokenAsked) | undefined {
+        const { options } = this;
+        const { signUrl } = options;
+        if (options.sign) return () => ({ token: Promise.resolve(options.sign?.(name) ?? ''), cancel: () => {} });
+        if (!signUrl) return undefined;
+        return () => {
+            const { signed, cancel } = sign(signUrl, name);
+            return { token: signed.then(({ token }) => token), cancel };
+        };
     }
 
     private start(): void {

@@ -42,6 +42,7 @@ export class iComet {
     private client: IcometClient | undefined;
     private subscription: Subscription | undefined;
     private timer: ReturnType<typeof setTimeout> | undefined;
+    private cancel: () => void = () => {};
     private readonly subUrl: string;
     private readonly signUrl: string;
     private readonly pubUrl: string;
@@ -61,7 +62,7 @@ export class iComet {
         const client = new IcometClient({
             ...config.options,
             url: this.subUrl.replace(/\/(sub|poll|sse|stream|iframe)?(\?.*)?$/, ''),
-            ...(signUrl !== '' && { sign: async () => (await sign(signUrl, channel)).token }),
+            ...(signUrl !== '' && { sign: async () => (await sign(signUrl, channel).signed).token }),
         });
         this.client = client;
         client.on('message', ({ channel: cname, seq, content, type }) => config.callback?.(content, { type, cname, seq, content }));
@@ -75,7 +76,9 @@ export class iComet {
 
     /** A back end that signs may give another channel than it was asked for: that one is listened to. */
     private begin(client: IcometClient, position: Position, backoff: Backoff): void {
-        sign(this.signUrl, this.channel).then(({ cname, token }) => {
+        const { signed, cancel } = sign(this.signUrl, this.channel);
+        this.cancel = cancel;
+        signed.then(({ cname, token }) => {
             if (this.client === client) this.subscription = client.subscribe(cname, { ...position, token });
         }, (error: Error) => {
             console.warn(error.message);
@@ -85,6 +88,7 @@ export class iComet {
 
     stop(): void {
         clearTimeout(this.timer);
+        this.cancel();
         this.client?.stop();
         this.client = undefined;
     }

@@ -11,8 +11,14 @@ export interface Signed {
 /** How long a back end has to answer, in milliseconds. */
 const PATIENCE = 15_000;
 
+/** A question that is under way. Given up, it is never answered. */
+export interface Signing {
+    readonly signed: Promise<Signed>;
+    cancel(): void;
+}
+
 /** Asks `signUrl` for a channel's token. Where the page may not read the answer, or has no XMLHttpRequest, it is asked by a script. */
-export function sign(signUrl: string, channel: string): Promise<Signed> {
+export function sign(signUrl: string, channel: string): Signing {
     const url = `${signUrl}${signUrl.includes('?') ? '&' : '?'}cname=${encodeURIComponent(channel)}`;
     let cancel = () => {};
     const byScript = async (): Promise<unknown> => {
@@ -33,14 +39,22 @@ export function sign(signUrl: string, channel: string): Promise<Signed> {
         if (answer.status !== 200) throw new Error(`icomet: signUrl answered ${answer.status} for channel "${channel}"`);
         return JSON.parse(answer.text);
     };
-    return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
+    let giveUp = () => {};
+    const signed = new Promise<Signed>((resolve, reject) => {
+        let settle = (take: () => void) => {
+            settle = () => {};
+            clearTimeout(timer);
+            take();
+        };
+        const timer = setTimeout(() => settle(() => {
             cancel();
             reject(new Error(`icomet: signUrl gave no answer in ${PATIENCE} ms`));
-        }, PATIENCE);
+        }), PATIENCE);
+        giveUp = () => settle(cancel);
         const answer = canAsk() ? byGet() : byScript();
-        answer.then((value) => read(value, channel)).then(resolve, reject).finally(() => clearTimeout(timer));
+        answer.then((value) => read(value, channel)).then((value) => settle(() => resolve(value)), (error: Error) => settle(() => reject(error)));
     });
+    return { signed, cancel: () => giveUp() };
 }
 
 function isElsewhere(url: string): boolean {

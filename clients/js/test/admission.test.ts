@@ -7,7 +7,9 @@ function admission(sign?: () => Promise<string>) {
     const channel = new Channel('a');
     const ready = vi.fn();
     const failed = vi.fn();
-    return { channel, ready, failed, its: new Admission(channel, new Backoff(500, 20_000, () => 1), sign, ready, failed) };
+    const cancel = vi.fn();
+    const asked = sign && (() => ({ token: sign(), cancel }));
+    return { channel, ready, failed, cancel, its: new Admission(channel, new Backoff(500, 20_000, () => 1), asked, ready, failed) };
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -71,4 +73,13 @@ test('a back end that fails is told, and asked again; after the end it is not', 
     expect(failed).toHaveBeenCalledWith(new Error('away'));
     its.end();
     expect(vi.getTimerCount()).toBe(0);
+});
+
+test('when it ends, the question for a token is given up', () => {
+    const { its, cancel, ready } = admission(() => new Promise(() => {}));
+    its.begin();
+    expect(cancel).not.toHaveBeenCalled();
+    its.end();
+    expect(cancel).toHaveBeenCalledOnce();
+    expect(ready).not.toHaveBeenCalled();
 });

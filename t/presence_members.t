@@ -207,7 +207,7 @@ await_subscribers('who8', 0);
     location ~ ^/icomet-admin/ { icomet_pub main; }
 --- play
 for my $way (qw(parked held)) {
-    my $slow = subscribe("/$way/stream?cname=who9$way&seq=1&user=ann", narrow => 1);
+    my $slow = subscribe("/$way/stream?cname=who9$way&seq=1&user=ann", narrow => 16384);
     push_ok("who9$way", $_ x 400_000) for 1 .. 3;
     api('disconnect', '{"user":"ann"}', 200, qq({"user":"ann","disconnected":1}\n));
     my $text = $slow->rest;

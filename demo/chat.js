@@ -12,19 +12,11 @@ const LOADED = Date.now();
 const byId = (id) => document.getElementById(id);
 const list = byId('messages'), nameBox = byId('name'), textBox = byId('text'), error = byId('error'), chooser = byId('transport');
 
-const channelOf = (room) => `room.${room}`;
 const rooms = new Map();
 let shown = '';
 let client;
 let began = 0;
 let losses = 0;
-
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
 
 // The connection.
 
@@ -51,23 +43,16 @@ function showState({ state, transport }) {
   if (state === 'open') askOnline();
 }
 
-function hear({ channel, seq, content }) {
+function hear({ channel, content }) {
   const room = rooms.get(channel.slice(channelOf('').length));
   if (!room) return;
-  let said;
-  try {
-    said = JSON.parse(content);
-  } catch {
-    // Somebody's curl: plain text.
-  }
-  const { name, text, time } = said && typeof said.text === 'string' ? said : { name: 'somebody', text: content };
-  const when = typeof time === 'number' ? time : Date.now();
-  say(room, { seq, name: String(name), text, when });
+  const { name, text, time: when = Date.now() } = read(content);
+  say(room, { name, text, when });
   if (room.name !== shown && when > LOADED && name !== nameBox.value) {
     room.unread += 1;
     showRooms();
   }
-  if (when > LOADED && !room.online.includes(String(name))) askOnline();
+  if (when > LOADED && !room.online.includes(name)) askOnline();
 }
 
 // Messages.
@@ -174,10 +159,8 @@ byId('form').addEventListener('submit', async (event) => {
   if (!text.trim()) return;
   complain('');
   textBox.value = '';
-  const content = JSON.stringify({ name: nameBox.value, text, time: Date.now() });
   try {
-    const answer = await fetch(`/chat/push/${shown}`, { method: 'POST', body: new URLSearchParams({ content }) });
-    if (!answer.ok) throw new Error(answer.status === 413 ? 'it is too long' : `the server answered ${answer.status}`);
+    await publish(shown, nameBox.value, text);
   } catch (failure) {
     complain(`Not sent: ${failure.message}.`);
     if (!textBox.value) textBox.value = text;

@@ -2,15 +2,6 @@
 'use strict';
 
 const ROOM = 'transports';
-const CHANNEL = `room.${ROOM}`;
-
-const make = (tag, attributes, ...children) => {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-};
-
 // A browser allows a host six connections by HTTP/1.1, all its tabs together; by another name it is another host.
 const other = location.hostname === 'localhost' ? location.origin.replace('localhost', '127.0.0.1') : location.origin;
 const urlFor = (name) => (['stream', 'poll', 'jsonp'].includes(name) ? `${other}/icomet` : '/icomet');
@@ -29,27 +20,20 @@ for (const name of icomet.TRANSPORTS) {
   });
   client.on('message', ({ seq, content }) => {
     messages += 1;
-    let said = {};
-    try {
-      said = JSON.parse(content);
-    } catch {
-      // Somebody's curl: plain text, without a time.
-    }
-    const delay = typeof said.time === 'number' ? `, ${Math.max(0, Date.now() - said.time)} ms after it was written` : '';
+    const { text, time } = read(content);
+    const delay = time === undefined ? '' : `, ${Math.max(0, Date.now() - time)} ms after it was written`;
     numbers.textContent = `${messages} received; seq ${seq}${delay}`;
-    last.textContent = said.text ?? content;
+    last.textContent = text;
   });
-  client.subscribe(CHANNEL);
+  client.subscribe(channelOf(ROOM));
 }
 
 document.getElementById('form').addEventListener('submit', async (event) => {
   event.preventDefault();
-  const content = JSON.stringify({ name: 'transports', text: document.getElementById('text').value, time: Date.now() });
   const problem = document.getElementById('error');
   problem.textContent = '';
   try {
-    const answer = await fetch(`/chat/push/${ROOM}`, { method: 'POST', body: new URLSearchParams({ content }) });
-    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    await publish(ROOM, 'transports', document.getElementById('text').value);
   } catch (failure) {
     problem.textContent = `Not sent: ${failure.message}.`;
   }

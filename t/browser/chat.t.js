@@ -137,6 +137,8 @@ const tests = {
         await ada.hears('<img src=x onerror="document.title = 1">');
         await env.nginx.push('room.markup', '{"name":"<i>x</i>","text":"<script>document.title = 2</script>"}');
         await ada.hears('<script>document.title = 2</script>');
+        for (const odd of ['{"name":null,"text":"no time","time":1e99}', '{"text":7}', 'null']) await env.nginx.push('room.markup', odd);
+        for (const text of ['no time', '{"text":7}', 'null']) await ada.hears(text);
         await env.nginx.push('room.markup', 'from a shell');
         await ada.hears('from a shell');
         assert.equal(await ada.page.$('#messages img, #messages script, #messages i, #online b'), null);

@@ -5,6 +5,16 @@ const assert = require('node:assert/strict');
 
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
+async function reloaded(bench, url) {
+    const { channel } = await bench.listen({ url });
+    const done = bench.nginx.reload();
+    for (const content of range(1, 10)) await bench.nginx.push(channel, content);
+    await done();
+    await bench.nginx.push(channel, 'last');
+    await bench.until('seqs.includes(11)');
+    assert.deepEqual(await bench.told('events'), range(1, 11).map((seq) => `message ${seq}`));
+}
+
 const list = {
     async 'messages come whole: short, long, of any script, quoted'(bench) {
         const contents = ['short', 'long '.repeat(20_000), 'Grüße, 世界, \u{1f30d}', '"quoted"\n</script><!--', '{"a":1}'];
@@ -95,25 +105,9 @@ const list = {
         assert.deepEqual(await bench.told('contents'), ['seen']);
     },
 
-    async 'a reload: nothing is lost, nothing comes twice'(bench) {
-        const { channel } = await bench.listen();
-        const done = bench.nginx.reload();
-        for (const content of range(1, 10)) await bench.nginx.push(channel, content);
-        await done();
-        await bench.nginx.push(channel, 'last');
-        await bench.until('seqs.includes(11)');
-        assert.deepEqual(await bench.told('events'), range(1, 11).map((seq) => `message ${seq}`));
-    },
+    'a reload: nothing is lost, nothing comes twice': (bench) => reloaded(bench, '/icomet'),
 
-    async 'a reload that does not move it: it comes again, and loses nothing'(bench) {
-        const { channel } = await bench.listen({ url: '/held' });
-        const done = bench.nginx.reload();
-        for (const content of range(1, 10)) await bench.nginx.push(channel, content);
-        await done();
-        await bench.nginx.push(channel, 'last');
-        await bench.until('seqs.includes(11)');
-        assert.deepEqual(await bench.told('events'), range(1, 11).map((seq) => `message ${seq}`));
-    },
+    'a reload that does not move it: it comes again, and loses nothing': (bench) => reloaded(bench, '/held'),
 
     async 'killed workers: it comes again, and loses nothing'(bench) {
         const { channel } = await bench.listen();

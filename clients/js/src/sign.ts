@@ -5,7 +5,6 @@ import { askByScript, canScript } from './transports/script';
 export interface Signed {
     readonly cname: string;
     readonly token: string;
-    readonly seq: number;
 }
 
 /** How long a back end has to answer, in milliseconds. */
@@ -62,7 +61,7 @@ function isElsewhere(url: string): boolean {
 }
 
 function read(value: unknown, channel: string): Signed {
-    const { cname, token, seq } = (value ?? {}) as Record<string, unknown>;
+    const { cname, token } = (value ?? {}) as Record<string, unknown>;
     if (typeof token !== 'string' || token === '') throw new Error(`icomet: signUrl gave no token for channel "${channel}"`);
-    return { cname: typeof cname === 'string' ? cname : channel, token, seq: typeof seq === 'number' ? seq : 0 };
+    return { cname: typeof cname === 'string' ? cname : channel, token };
 }

@@ -28,6 +28,7 @@ pub mod record;
 pub mod shutdown;
 pub mod subscribe;
 pub mod subscriber;
+pub mod told;
 pub mod users;
 pub mod websocket;
 pub mod wheel;

@@ -13,7 +13,7 @@ __DATA__
 === TEST 1: history
 --- hub: channel_buffer_size 4;
 --- play
-my $epoch = epoch_of('/icomet/sub?cname=read1');
+my $epoch = epoch_of('read1');
 push_ok('read1', "m\"$_") for 1 .. 6;
 my $head = qq({"channel":"read1","epoch":"$epoch","first_seq":3,"next_seq":7);
 my $is = sub {
@@ -86,7 +86,7 @@ do {
     my $text = get('/icomet-admin/api/channels?prefix=read5.&limit=100' . ($cursor ? "&cursor=$cursor" : ''));
     $text =~ /\A\{"epoch":"[0-9a-f]{16}","channels":\[(.*)\](?:,"cursor":"([0-9A-Za-z_-]+)")?\}\n\z/ or die "no list: $text";
     (my $list, $cursor) = ($1, $2);
-    my @names = $list =~ /\{"channel":"([^"]*)","subscribers":0,"first_seq":1,"next_seq":2\}/g;
+    my @names = $list =~ /\{"channel":"([^"]*)","epoch":"[0-9a-f]{16}\.[0-9a-z]+","subscribers":0,"first_seq":1,"next_seq":2\}/g;
     same(@names <= 100 ? 'at most 100' : scalar @names, 'at most 100', 'page');
     $found{$_}++ for @names;
 } while $cursor && ++$pages < 100;

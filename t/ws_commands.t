@@ -6,7 +6,7 @@ use IcometTest;
 use IcometTest::Socket;
 use Test::Nginx::Socket 'no_plan';
 
-our $EPOCH = qr/[0-9a-f]{16}/;
+our $EPOCH = qr/[0-9a-f]{16}\.[0-9a-z]+/;
 
 sub ws { my ($uri, %o) = @_; return IcometTest::Socket->new(conn($o{port}), $uri) }
 
@@ -173,7 +173,7 @@ fails($ws, $$_[0], $$_[1], $$_[2]) for
     ['{"type":"ping","id":1,"seq":1}', 'unknown_member', 1], ['{"type":"subscribe","id":1}', 'missing_member', 1],
     ['{"type":"subscribe","channel":""}', 'bad_member'], ['{"type":"subscribe","channel":7}', 'wrong_type'],
     ['{"type":"subscribe","channel":"a","seq":-1}', 'bad_member'], ['{"type":"subscribe","channel":"a","seq":"1"}', 'bad_member'],
-    ['{"type":"subscribe","channel":"a","epoch":"x"}', 'bad_member'], ['{"type":"publish","channel":"a"}', 'missing_member'],
+    ['{"type":"subscribe","channel":"a","epoch":7}', 'wrong_type'], ['{"type":"publish","channel":"a"}', 'missing_member'],
     ['{"type":"history","channel":"cmd7","limit":100000}', 'bad_member'], ['{"type":"history","channel":"cmd7","reverse":1}', 'bad_member'];
 push_ok('cmd7', 'x');
 same($ws->said, data('cmd7', 1, 'x'), 'it goes on');

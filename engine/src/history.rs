@@ -8,6 +8,8 @@ use crate::wake::WakeSet;
 /// What there is of a channel's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
+    /// The channel's incarnation.
+    pub incarnation: u64,
     /// The smallest buffered seq; `next` when nothing is buffered.
     pub first: u64,
     /// The next seq.
@@ -55,6 +57,10 @@ impl Reading<'_> {
         } else {
             found.extend(wanted.filter_map(message).take(max));
         }
-        Some(History { first, next })
+        Some(History {
+            incarnation: channel.incarnation.get(),
+            first,
+            next,
+        })
     }
 }

@@ -11,7 +11,7 @@ use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Wide};
 
 use crate::cell::{Link, Long, Ref, Word};
-use crate::channel::Channel;
+use crate::channel::{Address, Channel};
 use crate::publication::Publication;
 use crate::publish::{PublishError, Published};
 use crate::shard::Guard;
@@ -40,7 +40,8 @@ pub struct Done {
     channel: Link<Channel>,
     /// What the publisher was told.
     subscribers: Word,
-    reserved: Word,
+    /// Low half of the incarnation of its channel that the seq belongs to.
+    incarnation: Word,
     /// When it is forgotten, in milliseconds of the clock that callers give.
     until: Long,
     key: [Long; 2],
@@ -139,7 +140,13 @@ impl<'z> Guard<'z> {
     }
 
     /// What was told when that id was published, if it was.
-    pub(crate) fn find_done(&self, key: Key, now: u64) -> Option<Result<Published, PublishError>> {
+    pub(crate) fn find_done(
+        &self,
+        key: Key,
+        address: Address,
+        name: &[u8],
+        now: u64,
+    ) -> Option<Result<Published, PublishError>> {
         let head = self.zone.id_bucket(self.index, key.key);
         let (_, done) = self
             .ids_of(head)
@@ -147,8 +154,13 @@ impl<'z> Guard<'z> {
         if done.content.get() != key.content {
             return Some(Err(PublishError::IdReused));
         }
+        let incarnation = self
+            .find(address, name)
+            .map(|(_, channel)| channel.incarnation.get())
+            .filter(|incarnation| *incarnation as u32 == done.incarnation.get());
         Some(Ok(Published {
             seq: done.seq.get(),
+            incarnation: incarnation.unwrap_or_default(),
             created: false,
             subscribers: done.subscribers.get(),
             repeated: true,
@@ -173,6 +185,7 @@ impl<'z> Guard<'z> {
         let Some(done) = self.zone.at(at) else { return };
         done.channel.set(Some(place));
         done.seq.set(channel.next.get());
+        done.incarnation.set(channel.incarnation.get() as u32);
         done.subscribers.set(channel.subscribers.get());
         let head = self.zone.id_bucket(self.index, done.key());
         done.chain.set(head.get());

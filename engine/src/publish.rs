@@ -25,6 +25,8 @@ pub(crate) const RECLAIM: usize = 4;
 pub struct Published {
     /// Its seq.
     pub seq: u64,
+    /// The channel's incarnation, which the seq belongs to; 0 if it is over, and the message was taken in it.
+    pub incarnation: u64,
     /// The channel was made for it.
     pub created: bool,
     /// Subscribers at that moment.
@@ -64,6 +66,8 @@ impl std::error::Error for PublishError {}
 /// A channel was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
+    /// The channel's incarnation.
+    pub incarnation: u64,
     /// The smallest buffered seq, else the next.
     pub first_seq: u64,
     /// The channel's token.
@@ -75,6 +79,8 @@ pub struct Signed {
 /// What is told of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelInfo {
+    /// Its incarnation.
+    pub incarnation: u64,
     /// Subscribers on all workers.
     pub subscribers: u32,
     /// The smallest buffered seq, else the next.
@@ -98,20 +104,46 @@ impl<'z> Guard<'z> {
         if let Some((place, channel)) = self.find(address, name) {
             return Ok((place, channel, false));
         }
+        self.create(address, name, None, limits, now, wake)
+            .map(|(place, channel)| (place, channel, true))
+    }
+
+    /// Makes the channel of a name that has none, in that incarnation, or else in a new one.
+    pub(crate) fn create(
+        &self,
+        address: Address,
+        name: &[u8],
+        incarnation: Option<u64>,
+        limits: &Limits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<(Ref<Channel>, &'z Channel), PublishError> {
         if self.zone.channels() >= limits.max_channels {
             return Err(PublishError::TooManyChannels);
         }
         let until = now + limits.channel_timeout;
+        let incarnation = incarnation.unwrap_or_else(|| self.zone.next_incarnation());
         let (place, channel) = self
-            .write_channel(address.hash, name, 0, until)
+            .write_channel(address.hash, name, 0, incarnation, until)
             .ok_or(PublishError::ZoneFull)?;
+        self.link(address, place, channel, wake);
+        Ok((place, channel))
+    }
+
+    /// Links a channel that was written, under a name that has none.
+    pub(crate) fn link(
+        &self,
+        address: Address,
+        place: Ref<Channel>,
+        channel: &Channel,
+        wake: &mut WakeSet,
+    ) {
         let head = self.zone.bucket(self.index, address.bucket);
         channel.chain.set(head.get());
         head.set(Some(place));
         self.shard.channels.add(1);
         self.wheel_insert(place, channel);
-        self.tell(Kind::Online, name, wake);
-        Ok((place, channel, true))
+        self.tell(Kind::Online, self.name(place), wake);
     }
 }
 
@@ -201,7 +233,7 @@ impl Zone {
             |wake| {
                 let guard = self.lock(address.shard, wake);
                 guard.ask_for_channel(address.bucket);
-                if let Some(known) = key.and_then(|key| guard.find_done(key, now)) {
+                if let Some(known) = key.and_then(|key| guard.find_done(key, address, name, now)) {
                     return known;
                 }
                 // Room for the message first: a channel without one is of no use.
@@ -255,6 +287,7 @@ impl Zone {
                 guard.reclaim(RECLAIM);
                 Ok(Published {
                     seq,
+                    incarnation: channel.incarnation.get(),
                     created,
                     subscribers: channel.subscribers.get(),
                     repeated: false,
@@ -298,6 +331,7 @@ impl Zone {
                 channel.expires.set(now.saturating_add(expires_ms));
                 guard.wheel_by(place, channel, channel.expires.get());
                 Ok(Signed {
+                    incarnation: channel.incarnation.get(),
                     first_seq: channel.first.get(),
                     token: channel.token_bytes(),
                     created,
@@ -319,18 +353,7 @@ impl Zone {
         let guard = self.lock(address.shard, wake);
         let (place, channel) = guard.find(address, name)?;
         let next = channel.next.get();
-        guard.wheel_remove(channel);
-        if channel.records.get().is_none() {
-            guard.free_channel(place, channel, wake);
-            return Some(next);
-        }
-        // Workers refer to it: it is kept, in a list, before its name is taken from it.
-        channel.flag(CLOSED);
-        channel.wheel_next.set(guard.shard.closed.get());
-        guard.shard.closed.set(Some(place));
-        guard.unchain(place, channel);
-        guard.tell(Kind::Offline, name, wake);
-        guard.mark_dirty(channel, wake);
+        guard.close_channel(place, channel, wake);
         Some(next)
     }
 
@@ -350,6 +373,7 @@ impl Zone {
         let guard = self.lock(address.shard, &mut WakeSet::default());
         let (_, channel) = guard.find(address, name)?;
         Some(ChannelInfo {
+            incarnation: channel.incarnation.get(),
             subscribers: channel.subscribers.get(),
             first_seq: channel.first.get(),
             next_seq: channel.next.get(),
@@ -376,6 +400,22 @@ impl Channel {
 }
 
 impl Guard<'_> {
+    /// Closes a channel: its name is free at once, its subscribers are told.
+    pub(crate) fn close_channel(&self, place: Ref<Channel>, channel: &Channel, wake: &mut WakeSet) {
+        self.wheel_remove(channel);
+        if channel.records.get().is_none() {
+            self.free_channel(place, channel, wake);
+            return;
+        }
+        // Workers refer to it: it is kept, in a list, before its name is taken from it.
+        channel.flag(CLOSED);
+        channel.wheel_next.set(self.shard.closed.get());
+        self.shard.closed.set(Some(place));
+        self.unchain(place, channel);
+        self.tell(Kind::Offline, self.name(place), wake);
+        self.mark_dirty(channel, wake);
+    }
+
     /// Takes a closed channel out of its list and frees it, when no worker knows it any more.
     pub(crate) fn free_closed(&self, place: Ref<Channel>, channel: &Channel) {
         let next = channel.wheel_next.get();

@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
+use crate::life::Epoch;
 use crate::limits::{ChannelLimits, Limits};
 use crate::message::{Message, MessageRef};
 use crate::publish::{PublishError, RECLAIM};
@@ -46,7 +47,7 @@ pub struct Request<'a> {
     /// The next seq that it wants; 0: from now on.
     pub seq: u64,
     /// The epoch that the seq belongs to, if it knows.
-    pub epoch: Option<u64>,
+    pub epoch: Option<Epoch>,
     /// Why it may.
     pub authority: Authority<'a>,
     /// Whether it stays.
@@ -69,6 +70,8 @@ pub struct Lost {
 pub struct Subscription {
     /// The channel, if it is registered; it unsubscribes later.
     pub channel: Option<ChannelRef>,
+    /// The channel's incarnation.
+    pub incarnation: u64,
     /// The seq of the first message found; before it there may be some that have expired, or are not for
     /// it.
     pub first: u64,
@@ -234,7 +237,11 @@ impl Reading<'_> {
         let (first, next) = (channel.first.get(), channel.next.get());
         let mut told = false;
         let mut lost = None;
-        let from = if request.epoch.is_some_and(|epoch| epoch != zone.epoch()) {
+        let epoch = Epoch {
+            zone: zone.epoch(),
+            incarnation: channel.incarnation.get(),
+        };
+        let from = if request.epoch.is_some_and(|known| known != epoch) {
             lost = Some(Lost { count: None, first });
             first
         } else if request.seq == 0 || request.seq > next {
@@ -269,6 +276,7 @@ impl Reading<'_> {
         guard.reclaim(RECLAIM);
         Ok(Subscription {
             channel: stays.then(|| ChannelRef(place.units())),
+            incarnation: epoch.incarnation,
             first: from,
             next,
             told,

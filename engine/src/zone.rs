@@ -41,6 +41,8 @@ pub struct Header {
     /// The seq that a new channel's first message gets, less one; 0 but after a restore that left
     /// channels out ([`crate::restore`]).
     pub seq_floor: Long,
+    /// The last incarnation that was given to a channel ([`crate::life`]).
+    pub incarnations: Long,
     /// Messages that were let go to make room.
     pub evictions: Long,
     /// Repairs after a worker died inside.

@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use crate::number;
 use crate::option::has_length;
 use crate::option::{self, OptionError};
+use crate::resume::Epoch;
 
 /// Longest channel name in bytes.
 pub const MAX_CHANNEL_NAME: usize = 256;
@@ -121,11 +122,21 @@ impl<'a> Params<'a> {
         name.map_err(ParameterError::Option)
     }
 
-    /// `epoch`: the epoch `seq` belongs to, 16 hex digits.
-    pub fn epoch(&self) -> Result<Option<u64>, ParameterError> {
-        self.get_filled("epoch")
-            .map(|value| number::parse_hex_u64(&value).ok_or(ParameterError::Epoch))
-            .transpose()
+    /// `epoch`: what `seq` belongs to, as the server said it; one that is none of ours is another one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.get_filled("epoch").map(|value| Epoch::claimed(&value))
+    }
+
+    /// Whether there is an `epoch`, also an empty one: the client wants to be told the channel's.
+    pub fn asks_epoch(&self) -> bool {
+        self.raw("epoch").is_some()
+    }
+
+    /// `lastEventId`, or the same in the other ways in which EventSource polyfills write it: what a
+    /// `Last-Event-ID` header would say.
+    pub fn last_event_id(&self) -> Option<Cow<'a, [u8]>> {
+        let names = ["lastEventId", "Last-Event-ID", "lastEventID"];
+        names.into_iter().find_map(|name| self.get_filled(name))
     }
 
     /// `cb`: the JSONP callback.
@@ -259,8 +270,6 @@ pub enum ParameterError {
         /// The largest value it takes.
         max: u64,
     },
-    /// An `epoch` that is not 16 hex digits.
-    Epoch,
     /// A `cb` that is no callback name.
     Callback(CallbackError),
     /// A `ttl` or `event` that is none.
@@ -314,7 +323,6 @@ impl fmt::Display for ParameterError {
             Self::Number { name, min, max } => {
                 write!(f, "{name} is not a number from {min} to {max}")
             }
-            Self::Epoch => f.write_str("epoch is not 16 hexadecimal digits"),
             Self::Callback(error) => error.fmt(f),
             Self::Option(error) => error.fmt(f),
         }

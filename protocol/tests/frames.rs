@@ -1,9 +1,13 @@
 //! The exact bytes of every frame and answer.
 
 use icomet_protocol::frame::{self, Sign, Socket};
+use icomet_protocol::resume::Epoch;
 use icomet_protocol::{Callback, Kind, Message, PollBatch, Transport};
 
-const EPOCH: u64 = 0xab;
+const EPOCH: Epoch = Epoch {
+    zone: 0xab,
+    incarnation: 35,
+};
 
 fn message(kind: Kind, seq: u64, content: &str) -> Message<'_> {
     Message {
@@ -86,7 +90,7 @@ fn one_message_by_transport() {
     assert_eq!(stream(Transport::Stream, &hi), format!("{json}\n"));
     assert_eq!(
         stream(Transport::Sse, &hi),
-        format!("id: 00000000000000ab-1\ndata: {json}\n\n")
+        format!("id: 00000000000000ab.z-1\ndata: {json}\n\n")
     );
     assert_eq!(
         stream(Transport::Iframe, &hi),
@@ -165,7 +169,7 @@ fn a_broadcast_brings_its_next_seq() {
     assert_eq!(
         stream(Transport::Sse, &broadcast),
         format!(
-            "id: 00000000000000ab-7\ndata: {second}\n\nid: 00000000000000ab-7\ndata: {third}\n\n"
+            "id: 00000000000000ab.z-7\ndata: {second}\n\nid: 00000000000000ab.z-7\ndata: {third}\n\n"
         )
     );
     assert_eq!(
@@ -196,7 +200,7 @@ fn sse_ids_by_type() {
     ] {
         let text = stream(Transport::Sse, &message(kind, seq, ""));
         let expected = match id {
-            Some(id) => format!("id: 00000000000000ab-{id}\ndata: {{"),
+            Some(id) => format!("id: 00000000000000ab.z-{id}\ndata: {{"),
             None => "data: {".to_owned(),
         };
         assert!(text.starts_with(&expected), "{text}");
@@ -227,7 +231,7 @@ fn the_event_follows_the_content_and_is_a_field_of_sse() {
     assert_eq!(poll(None, false, &[message]), format!("{json}\n"));
     assert_eq!(
         stream(Transport::Sse, &message),
-        format!("id: 00000000000000ab-7\nevent: price \"up\"\ndata: {json}\n\n")
+        format!("id: 00000000000000ab.z-7\nevent: price \"up\"\ndata: {json}\n\n")
     );
     let forged = Message {
         event: "a\ndata: b",
@@ -242,7 +246,7 @@ fn of_what_is_skipped_there_is_nothing_but_the_id_of_sse() {
     let skipped = Message::bare(Kind::Skipped, "abc", 7);
     assert_eq!(
         stream(Transport::Sse, &skipped),
-        "id: 00000000000000ab-7\n\n"
+        "id: 00000000000000ab.z-7\n\n"
     );
     for transport in [
         Transport::Stream,

@@ -62,6 +62,7 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 name: channel,
                 seq: *seq,
                 epoch: *epoch,
+                tells: false,
                 token: token.as_bytes(),
             };
             let joined = with(|worker| {
@@ -101,8 +102,7 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 once: once.as_deref().map(|id| hub.once(id)),
             };
             let published = publish::publish_to(&hub, channel, &publication)?;
-            let epoch = hub.zone.get().map_or(0, |zone| zone.epoch());
-            Ok(answer::published(channel, epoch, &published))
+            Ok(answer::published(channel, &published))
         }
         Action::Presence(asked) => {
             if !marks.has(Marks::PRESENCE) {

@@ -5,6 +5,7 @@ use icomet_protocol::Callback;
 use icomet_protocol::frame::{self, Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
 use icomet_protocol::params::Params;
+use icomet_protocol::resume::Epoch;
 use icomet_websocket::handshake::Acceptance;
 use nginx_sys::ngx_int_t;
 
@@ -115,7 +116,7 @@ pub fn subscribe(
     if event::exiting() && !moves() {
         let noop = single(
             transport,
-            0,
+            Epoch::NONE,
             &message(Kind::Noop, noop, b""),
             callback.as_ref(),
         );
@@ -184,7 +185,7 @@ pub fn subscribe(
     };
     body.extend(single(
         transport,
-        0,
+        Epoch::NONE,
         &message(Kind::Status(kind), 0, content),
         callback.as_ref(),
     ));

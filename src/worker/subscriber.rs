@@ -66,6 +66,8 @@ impl Marks {
     pub const PRESENCE: Marks = Marks(16);
     /// The client of a WebSocket may ask for what is buffered (`icomet_sub_history`).
     pub const HISTORY: Marks = Marks(32);
+    /// The answer to a long poll is to tell the channels' epochs.
+    pub const TELLS: Marks = Marks(64);
 
     /// Whether it has that mark.
     pub fn has(self, mark: Marks) -> bool {
@@ -101,10 +103,12 @@ impl Subscriber {
     }
 
     /// Whether it is sent frames that others of its transport are sent too. A subscriber of several
-    /// channels is told in each answer or event where it stands in all of them.
+    /// channels is told in each answer or event where it stands in all of them; and a long poll that asks for
+    /// epochs has an answer of its own.
     pub fn shares_frames(&self) -> bool {
         let has_position = matches!(self.transport, Transport::LongPoll | Transport::Sse);
-        self.owner().is_none() || !has_position
+        let has_own = self.owner().is_some() && has_position;
+        !has_own && !self.marks.has(Marks::TELLS)
     }
 
     /// What was agreed on with its client, if it is a WebSocket.

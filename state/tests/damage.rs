@@ -199,6 +199,16 @@ fn written(pieces: &[Piece]) -> Vec<u8> {
                 age: u64::MAX,
                 content,
             },
+            Piece::Channel(name, next, messages) if next % 2 == 0 => Record::Living {
+                channel: Channel {
+                    name,
+                    next: *next,
+                    messages: *messages,
+                    remaining: u64::MAX,
+                    token: None,
+                },
+                incarnation: *next,
+            },
             Piece::Channel(name, next, messages) => Record::Channel(Channel {
                 name,
                 next: *next,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use icomet_engine::{ClientAddress, ListCursor, Members, WakeSet};
 use icomet_protocol::api::publication::Disconnect;
 use icomet_protocol::api::{Problem, answer, query};
+use icomet_protocol::resume::Epoch;
 
 use super::{JSON, no_such_channel, no_worker, refused};
 use crate::answer::Answer;
@@ -82,6 +83,11 @@ pub fn list(request: &Request, context: &Context) -> Result<Answer, Problem> {
         .into_iter()
         .map(|channel| answer::Channel {
             channel: String::from_utf8_lossy(&channel.name).into_owned(),
+            epoch: Epoch {
+                zone: epoch,
+                incarnation: channel.incarnation,
+            }
+            .to_string(),
             subscribers: channel.subscribers,
             first_seq: channel.first_seq,
             next_seq: channel.next_seq,

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use icomet_protocol::callback::Callback;
 use icomet_protocol::content::{check_encoded, escape_raw, escape_str};
 use icomet_protocol::frame::{self, Sign, Socket, chunk};
-use icomet_protocol::resume::parse_id;
+use icomet_protocol::resume::{Epoch, parse_id};
 use icomet_protocol::{Kind, Message, PollBatch, Transport};
 use icomet_websocket::deflate::inflate;
 use libfuzzer_sys::fuzz_target;
@@ -118,7 +118,10 @@ fn unquoted(inside: &[u8]) -> Option<String> {
 }
 
 fn streamed(transport: Transport, channel: &str, sent: &Sent<'_>) {
-    const EPOCH: u64 = 0x0123_4567_89ab_cdef;
+    const EPOCH: Epoch = Epoch {
+        zone: 0x0123_4567_89ab_cdef,
+        incarnation: 35,
+    };
     let mut frame = b"before".to_vec();
     frame::stream_frame(transport, EPOCH, &sent.message(channel), &mut frame);
     let frame = frame.strip_prefix(b"before").expect("a frame is appended");

@@ -240,7 +240,7 @@ fn check_id(message: &Message, id: Option<&str>) -> Result<(), String> {
         None => None,
         Some(id) => Some(
             id.split_once('-')
-                .filter(|(epoch, _)| epoch.len() == 16)
+                .filter(|(epoch, _)| matches!(epoch.split_once('.'), Some((zone, life)) if zone.len() == 16 && !life.is_empty()))
                 .and_then(|(_, seq)| seq.parse::<u64>().ok())
                 .ok_or_else(|| format!("id {id:?}"))?,
         ),

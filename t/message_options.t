@@ -103,7 +103,7 @@ same($stream->line, data('opt5', 2, 'after') . "\n", 'the stream goes on');
 === TEST 6: a batch has options for each message; a text body has them in the query
 --- play
 api('batch', '{"messages":[{"channel":"opt6","content":1,"event":"e1"},{"channel":"opt6","content":2,"ttl":0.1},{"channel":"opt6","content":3,"exclude":"alice"}]}',
-    200, qr/"results":\[\{"message":0,"channel":"opt6","seq":1,.*"seq":3,/);
+    200, qr/"results":\[\{"message":0,"channel":"opt6","epoch":"[^"]*","seq":1,.*"seq":3,/);
 same(post_text('/icomet-admin/api/publish?channel=opt6&event=e%204&ttl=60&exclude=bob', 'text/plain', 'text')->{status}, 200, 'text');
 until_true(sub {
     get('/icomet/sub?cname=opt6&seq=1') eq '['

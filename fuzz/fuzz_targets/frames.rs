@@ -16,13 +16,14 @@ use icomet_websocket::deflate::inflate;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-const KINDS: [(Kind, &str); 8] = [
+const KINDS: [(Kind, &str); 9] = [
     (Kind::Data, "data"),
     (Kind::Broadcast, "broadcast"),
     (Kind::Noop, "noop"),
     (Kind::NextSeq, "next_seq"),
     (Kind::Close, "close"),
     (Kind::Lost, "lost"),
+    (Kind::Epoch, "epoch"),
     (Kind::Status(401), "401"),
     (Kind::Status(429), "429"),
 ];
@@ -62,7 +63,7 @@ fn sent(part: &[u8]) -> Option<Sent<'_>> {
     let mut encoded = Vec::new();
     escape_raw(raw, &mut encoded);
     Some(Sent {
-        kind: KINDS[usize::from(choice & 7)],
+        kind: KINDS[usize::from(choice & 15) % KINDS.len()],
         seq: SEQS[usize::from(choice >> 3 & 7)],
         raw,
         encoded,
@@ -158,7 +159,7 @@ fn streamed(transport: Transport, channel: &str, sent: &Sent<'_>) {
 fn socket_messages(socket: Socket, channel: &str, sent: &Sent<'_>) {
     let mut frames = Vec::new();
     let transport = Transport::WebSocket(socket);
-    frame::stream_frame(transport, 0, &sent.message(channel), &mut frames);
+    frame::stream_frame(transport, Epoch::NONE, &sent.message(channel), &mut frames);
     let mut read = Vec::new();
     let mut rest = &frames[..];
     while let [first, length, ..] = *rest {
@@ -190,7 +191,7 @@ fn unescaped(channel: &str, sent: &Sent<'_>) {
         ..sent.message(channel)
     };
     let mut frame = Vec::new();
-    frame::stream_frame(Transport::Sse, 0, &message, &mut frame);
+    frame::stream_frame(Transport::Sse, Epoch::NONE, &message, &mut frame);
     let events = events(&String::from_utf8_lossy(&frame));
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].0, None);

@@ -18,6 +18,7 @@ mod hooks;
 mod hooks_cost;
 mod hooks_outage;
 mod kill;
+mod ledger;
 mod many_channels;
 mod many_on_one;
 mod old_client;
@@ -61,6 +62,12 @@ pub fn all() -> Vec<Check> {
             about: "clients of three channels each, cut off at random: each message once and in order",
             has_figures: false,
             run: |setup| Box::pin(several::run(setup)),
+        },
+        Check {
+            name: "ledger",
+            about: "channels expire, are closed and cleared, clients are away: what they miss they are told lost, with its number",
+            has_figures: false,
+            run: |setup| Box::pin(ledger::run(setup)),
         },
         Check {
             name: "many_channels",

@@ -250,3 +250,25 @@ my $keeper = begin_again('inc11', 'close', 1);
 my $two = epoch_of('inc11');
 matches(get('/icomet-admin/api/history?channel=inc11'), qr/"epoch":"\Q$two\E"/, 'history of the next life');
 api('publish', '{"channel":"inc11","content":"x","id":"1"}', 200, qr/"epoch":"[0-9a-f]{16}\.0","seq":1,"subscribers":0,"duplicate":true/);
+
+
+
+=== TEST 12: a poll that moves to another worker tells it as well
+--- hub: polling_timeout 60s;
+--- play
+my %epoch = map { $_ => epoch_of($_) } qw(inc12-a inc12-b);
+my $one = subscribe('/icomet/sub?cname=inc12-a&seq=1&epoch=');
+my $two = subscribe('/icomet/sub?cname=inc12-a,inc12-b&seq=1,1&epoch=');
+my $many = subscribe('/icomet/sse?cname=inc12-a,inc12-b&seq=1,1');
+await_subscribers('inc12-a', 3);
+reload();
+await_subscribers('inc12-a', 3);
+push_ok('inc12-a', 'x');
+$_->head for $one, $two;
+my $message = data('inc12-a', 1, 'x');
+same($one->rest, '[' . told_epoch('inc12-a', 1, $epoch{'inc12-a'}) . ",$message]\n", 'of one channel');
+same($two->rest, '[' . join(',', (map { told_epoch($_, 1, $epoch{$_}) } sort keys %epoch), $message) . "]\n", 'of two');
+same($one->header('ETag'), qq("$epoch{'inc12-a'}-1"), 'the ETag is of the same life');
+my ($id) = $many->event =~ /\Aid: (\S+)\n/;
+push_ok('inc12-b', 'y');
+same(all('sse', '/icomet/sse?cname=inc12-a,inc12-b', 1, headers => ["Last-Event-ID: $id"]), data('inc12-b', 1, 'y'), 'and so is the id of two');

@@ -248,13 +248,12 @@ const OPERATIONS: [(&str, Operation); 35] = [
         }
     }),
     ("another authority begins a channel again", |w, me| {
-        let channel = join(w, me, "m", "a");
+        drop(w.subscribe(me, "c3", 0, Stay::Always));
         for incarnation in [1, 1, 2] {
             w.zone
-                .make(b"m", incarnation, &limits(), NOW, &mut wake())
+                .make(b"c3", incarnation, &limits(), NOW, &mut wake())
                 .unwrap();
         }
-        leave(w, me, channel, "a");
     }),
     ("close with users", |w, me| {
         let channel = join(w, me, "m", "a");

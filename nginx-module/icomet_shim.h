@@ -203,6 +203,7 @@ void icomet_connection_ask_further(ngx_connection_t *c);
 ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,
     ngx_event_handler_pt handler, ngx_uint_t cancelable);
 void icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay);
+void icomet_timer_set_exactly(ngx_event_t *ev, ngx_msec_t delay);
 ngx_uint_t icomet_timer_is_set(ngx_event_t *ev);
 void icomet_post(ngx_event_t *ev);
 void icomet_post_next(ngx_event_t *ev);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use icomet_engine::{Limits, OnFull, Once, Rules, Zone};
 use icomet_hooks::Hook;
 use icomet_websocket::origin::AllowedOrigins;
+use icomet_websocket::rate::Rate;
 
 /// The hub that exists without an `icomet_hub` of that name.
 pub const DEFAULT_HUB: &str = "main";
@@ -51,6 +52,8 @@ pub struct Hub {
     pub allowed_origins: AllowedOrigins,
     /// Longest message of a WebSocket's client, in bytes.
     pub ws_max_message_size: usize,
+    /// How fast each WebSocket's client may send; none: as fast as it is read.
+    pub ws_rate: Option<Rate>,
     /// Where its channels are kept while nginx is away.
     pub state_file: Option<PathBuf>,
     /// Back ends that are told what happens in it.
@@ -97,6 +100,7 @@ impl Hub {
             polling_timeout: 30_000,
             allowed_origins: AllowedOrigins::SameHost,
             ws_max_message_size: 64 << 10,
+            ws_rate: Some(Rate::new(100, 256)),
             state_file: None,
             hooks: Vec::new(),
             node: None,

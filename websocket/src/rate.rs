@@ -7,7 +7,7 @@
 //! What a command costs is known only when it was read. So a command may be read as long as the bucket
 //! has one, and its whole cost is taken off then: the bucket may be less than empty, by a bounded debt.
 
-/// So many bytes, of what messages have inflated by or of answers, cost as much as one command.
+/// Each time so many bytes, of what a message has inflated by and its answer, cost as much as one command.
 pub const UNIT: usize = 16 << 10;
 
 /// Largest rate, in commands a second.
@@ -82,7 +82,7 @@ impl Rate {
     /// Takes off what a command cost that was read at that microsecond: itself, and for these bytes.
     pub fn charge(self, bucket: Bucket, now: u64, bytes: usize) -> Bucket {
         let command = self.command();
-        let bytes = command.saturating_mul(bytes as u64) / UNIT as u64;
+        let bytes = command.saturating_mul((bytes / UNIT) as u64);
         let full_at = bucket.0.max(now).saturating_add(command + bytes);
         let latest = now.saturating_add(self.room()).saturating_add(MAX_DEBT);
         Bucket(full_at.min(latest))

@@ -32,7 +32,7 @@ proptest! {
             if !rate.allows(bucket, now) {
                 continue;
             }
-            let one = 1.0 + bytes as f64 / UNIT as f64;
+            let one = 1.0 + (bytes / UNIT) as f64;
             // A debt that is forgiven is no more than one command's: it is left out of the sum.
             let debt = (MAX_DEBT * u64::from(rate.per_second())) as f64 / 1e6;
             cost += one.min(debt);

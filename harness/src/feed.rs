@@ -394,7 +394,7 @@ mod tests {
     fn sse_events_carry_their_ids() {
         let text = b"id: 0123456789abcdef-1\n\
             data: {\"type\":\"data\",\"cname\":\"a\",\"seq\":1,\"content\":\"x\"}\n\n\
-            data: {\"type\":\"noop\",\"cname\":\"a\",\"seq\":7,\"content\":\"\"}\n\nretry: 900\n\n";
+            data: {\"type\":\"noop\",\"cname\":\"a\",\"seq\":7,\"content\":\"\"}\n\nretry: 900\n";
         let want = [
             ("data".to_owned(), 1),
             ("noop".to_owned(), 7),

@@ -294,6 +294,19 @@ icomet_has_content_handler(ngx_conf_t *cf)
 }
 
 
+/* Others set theirs without asking whether there is one. */
+
+ngx_uint_t
+icomet_content_handler_is(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    return clcf->handler == handler;
+}
+
+
 /* The bytes must live as long as the request. */
 
 void

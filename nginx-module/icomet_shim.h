@@ -32,6 +32,8 @@ ngx_uint_t icomet_is_block_in_location(ngx_conf_t *cf);
 void icomet_set_limit_except_handler(ngx_conf_t *cf,
     ngx_http_handler_pt handler);
 ngx_uint_t icomet_has_content_handler(ngx_conf_t *cf);
+ngx_uint_t icomet_content_handler_is(ngx_conf_t *cf,
+    ngx_http_handler_pt handler);
 ngx_module_t *icomet_module(void);
 void *icomet_cycle_main_conf(ngx_cycle_t *cycle);
 void icomet_variable_set(ngx_http_variable_value_t *v, const u_char *data,

@@ -421,7 +421,7 @@ __DATA__
     location /x { icomet_sub main ws2; }
 --- must_die
 --- error_log eval
-[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ws, ping.* in \S*nginx\.conf:\d+/]
+[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ws, ping, presence, history in \S*nginx\.conf:\d+/]
 
 
 
@@ -682,7 +682,7 @@ __DATA__
     location / { icomet_pub main api/nothing; }
 --- must_die
 --- error_log eval
-[qr{\[emerg\] .*unknown endpoint "api/nothing" in "icomet_pub": use one of .*psub, api, api/publish.* in \S*nginx\.conf:\d+}]
+[qr{\[emerg\] .*unknown endpoint "api/nothing" in "icomet_pub": use one of .*psub, api, api/publish, api/batch, api/history, api/presence, api/channels, api/info, api/disconnect in \S*nginx\.conf:\d+}]
 
 
 
@@ -908,3 +908,39 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*"ws_rate" is duplicate.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 101: in front of proxy_pass
+--- config
+    location /x { icomet_sub; proxy_pass http://127.0.0.1:1; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_sub" in \S*nginx\.conf:\d+ cannot stand in one location with another directive that answers.*: give it a location of its own in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 102: in front of fastcgi_pass, in a location of its own within another
+--- config
+    location /x { icomet_sub; location /x/y { icomet_pub; fastcgi_pass 127.0.0.1:1; } }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_pub" in \S*nginx\.conf:\d+ cannot stand in one location with another directive that answers.*: give it a location of its own in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 103: behind stub_status
+--- config
+    location /x { stub_status; icomet_pub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_pub" cannot stand in one location with another directive that answers.*: give it a location of its own in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 104: message_ttl: zero
+--- http_config
+    icomet_hub main { message_ttl 0; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid message_ttl "0": use a time from 1s to 365d, as in "30s", or "off" in \S*nginx\.conf:\d+/]

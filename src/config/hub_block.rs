@@ -306,7 +306,7 @@ pub fn set_limit(limits: &mut Limits, name: &str, value: &[u8]) -> Result<bool, 
         "channel_timeout" => limits.channel_timeout = time(name, value, 365 * 86400, "365d")?,
         "message_ttl" => {
             limits.message_ttl = match value {
-                b"off" | b"0" => 0,
+                b"off" => 0,
                 _ => time(name, value, 365 * 86400, "365d")
                     .map_err(|error| format!("{error}, or \"off\""))?,
             };

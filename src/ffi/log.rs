@@ -118,6 +118,31 @@ pub fn crowded(hub: &str, address: &ClientAddress, max: u32) {
     });
 }
 
+/// A hub has as many channels as it may.
+pub fn too_many_channels(hub: &str, max: u64) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "hub \"{hub}\" has {max} channels already: more are refused (max_channels)"
+        ));
+    });
+}
+
+/// A channel has as many subscribers as it may.
+pub fn too_many_subscribers(hub: &str, channel: &str, max: u32) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "channel \"{channel}\" of hub \"{hub}\" has {max} subscribers already: more are refused \
+             (max_subscribers_per_channel)"
+        ));
+    });
+}
+
 /// An id of a publish was forgotten early.
 pub fn ids_crowded(hub: &str, max: u32) {
     thread_local! {

@@ -10,6 +10,7 @@ use icomet_websocket::rate::Bucket;
 use icomet_websocket::{CloseCode, Event, FrameError, Limits, Parser, frame};
 
 use super::delivery::Step;
+use super::frames::OWN;
 use super::input::Budget;
 use super::{Worker, generation, parking, shutdown, with};
 use crate::context::Owner;
@@ -25,7 +26,7 @@ use crate::sink::Sink;
 const PIECE: usize = 16 << 10;
 
 /// Bytes of messages, inflated, after which others have a turn: some bytes can inflate to a thousand times as
-/// many. The same for the answers.
+/// many.
 const WORK: usize = 256 << 10;
 
 /// Input that is not complete, or was not looked at yet.
@@ -213,7 +214,7 @@ impl Input {
                     reply.to(event, index, reader.socket);
                     let answered = reply.frames.len() - before;
                     budget.charge(self.parser.take_inflated() + answered);
-                    if work.max(reply.frames.len()) > WORK || budget.is_over() {
+                    if work > WORK || reply.frames.len() > OWN || budget.is_over() {
                         self.early = bytes.to_vec();
                         break;
                     }

@@ -9,7 +9,7 @@ use crate::http::{Connection, Head, HttpError, find};
 use crate::message::Message;
 
 /// What opens a WebSocket.
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A client's empty pong, with a mask of zeroes.

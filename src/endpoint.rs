@@ -44,11 +44,11 @@ impl Side {
         }
     }
 
-    /// Its endpoints.
-    pub fn endpoints(self) -> Vec<&'static str> {
+    /// Its endpoints, as far as they are wanted.
+    pub fn endpoints(self, wanted: impl Fn(Endpoint) -> bool) -> Vec<&'static str> {
         ENDPOINTS
             .iter()
-            .filter(|(_, e)| e.side() == self && e.is_open())
+            .filter(|(_, e)| e.side() == self && wanted(*e))
             .map(|(name, _)| *name)
             .collect()
     }
@@ -99,7 +99,7 @@ pub enum Endpoint {
     Api(Option<Operation>),
 }
 
-const ENDPOINTS: [(&str, Endpoint); 26] = [
+const ENDPOINTS: [(&str, Endpoint); 27] = [
     ("sub", Endpoint::Sub),
     ("poll", Endpoint::Poll),
     ("stream", Endpoint::Stream),
@@ -125,6 +125,7 @@ const ENDPOINTS: [(&str, Endpoint); 26] = [
     ("api/history", Endpoint::Api(Some(Operation::History))),
     ("api/presence", Endpoint::Api(Some(Operation::Presence))),
     ("api/channels", Endpoint::Api(Some(Operation::Channels))),
+    ("api/info", Endpoint::Api(Some(Operation::Info))),
     ("api/disconnect", Endpoint::Api(Some(Operation::Disconnect))),
 ];
 
@@ -223,7 +224,8 @@ fn serve(request: Request) -> ngx_int_t {
         }
         let text = format!(
             "no such endpoint: the path ends with one of {}",
-            side.endpoints().join(", ")
+            side.endpoints(|endpoint| location.opens(endpoint))
+                .join(", ")
         );
         return Answer::error(404, "", &text).send(request, context);
     };
@@ -242,7 +244,7 @@ pub fn asked(request: &Request) -> Option<Endpoint> {
     of_path(request.location()?, request.uri())
 }
 
-/// The endpoint of a location for that path. Old endpoints keep their names, also below `api/`.
+/// The endpoint of a location for that path. Below `api/` of the admin side there are operations alone.
 pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
     let mut segments = path.rsplit(|c| *c == b'/');
     let last = segments.next()?;
@@ -252,12 +254,10 @@ pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
         None => {}
     }
     let side = location.side();
-    let old = Endpoint::from_name(last).filter(|e| Some(e.side()) == side && location.opens(*e));
-    let is_api = side == Some(Side::Admin) && segments.next() == Some(b"api");
-    if is_api && old.is_none() {
+    if side == Some(Side::Admin) && segments.next() == Some(b"api") {
         return Some(Endpoint::Api(Operation::from_name(last)));
     }
-    old
+    Endpoint::from_name(last).filter(|e| Some(e.side()) == side && location.opens(*e))
 }
 
 /// What a method gets that the endpoint does not take.

@@ -87,7 +87,7 @@ same($stream->line, data('ttl5', 2, 'm2') . "\n", 'who had it is told nothing');
 
 
 === TEST 6: message_ttl by rule; off
---- hub: zone 6m; message_ttl 1s; channels kept.* { message_ttl off; } channels zero.* { message_ttl 0; }
+--- hub: zone 6m; message_ttl 1s; channels kept.* { message_ttl off; } channels zero.* { message_ttl off; }
 --- play
 push_ok($_, 'x') for qw(ttl6 kept.1 zero.1);
 get('/icomet-admin/broadcast?content=all');

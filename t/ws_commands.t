@@ -154,6 +154,7 @@ asks($ws, '{"type":"history","id":3,"channel":"cmd6","since":1,"limit":1}', qr/\
 asks($ws, '{"type":"history","id":4,"channel":"cmd6","reverse":true,"limit":1}', qr/"more":true,"messages":\[\{"seq":3,[^]]*"content":"m3"\}\]\}\z/);
 my $closed = ws('/closed/ws?cname=cmd6&seq=4');
 fails($closed, '{"type":"presence","id":1,"channel":"cmd6"}', 'not_allowed', 1);
+fails($ws, qq({"type":"$_","id":9,"channel":"cmd6-none"}), 'no_such_channel', 9) for qw(presence history);
 fails($closed, '{"type":"history","id":1,"channel":"cmd6"}', 'not_allowed', 1);
 my $bound = ws('/bound/ws?seq=4');
 fails($bound, '{"type":"presence","id":1,"channel":"cmd6-b"}', 'not_subscribed', 1);

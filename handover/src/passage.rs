@@ -40,7 +40,8 @@ pub struct Resume<'a> {
     pub transport: Transport,
     /// The answer to its long poll is to tell the epochs.
     pub tells_epochs: bool,
-    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
+    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1, and above that bit how much
+    /// its client has sent.
     pub noop: u64,
     /// When it gets a noop, in ticks of 100 ms of the machine's monotonic clock.
     pub deadline: u32,

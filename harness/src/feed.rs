@@ -9,7 +9,7 @@ use crate::http::{Connection, Head, HttpError, find};
 use crate::message::Message;
 
 /// What opens a WebSocket.
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A client's empty pong, with a mask of zeroes.
@@ -394,7 +394,7 @@ mod tests {
     fn sse_events_carry_their_ids() {
         let text = b"id: 0123456789abcdef-1\n\
             data: {\"type\":\"data\",\"cname\":\"a\",\"seq\":1,\"content\":\"x\"}\n\n\
-            data: {\"type\":\"noop\",\"cname\":\"a\",\"seq\":7,\"content\":\"\"}\n\nretry: 900\n\n";
+            data: {\"type\":\"noop\",\"cname\":\"a\",\"seq\":7,\"content\":\"\"}\n\nretry: 900\n";
         let want = [
             ("data".to_owned(), 1),
             ("noop".to_owned(), 7),

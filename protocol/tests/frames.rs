@@ -382,10 +382,7 @@ fn answers() {
             written(|out| frame::presence_line(false, b"abc", out)),
             "0 abc\n",
         ),
-        (
-            written(|out| frame::sse_retry(1500, out)),
-            "retry: 1500\n\n",
-        ),
+        (written(|out| frame::sse_retry(1500, out)), "retry: 1500\n"),
         (
             written(|out| frame::error_body(400, "", "cname is \"missing\"", out)),
             "{\"type\":\"400\",\"cname\":\"\",\"seq\":0,\"content\":\"cname is \\\"missing\\\"\"}\n",

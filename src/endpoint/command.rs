@@ -9,7 +9,6 @@ use icomet_protocol::frame::{Socket, socket_text};
 
 use super::api::{channels, history, no_such_channel, no_worker, publish};
 use crate::config::hub::{Auth, Hub};
-use crate::ffi::log;
 use crate::worker::many::JoinError;
 use crate::worker::subscribe::Wanted;
 use crate::worker::subscriber::Marks;
@@ -73,7 +72,7 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 joined
             });
             let joined = joined.ok_or_else(no_worker)?;
-            let joined = joined.map_err(|error| not_joined(&hub, error))?;
+            let joined = joined.map_err(|error| not_joined(&hub, channel, error))?;
             follows.extend_from_slice(&joined.frames);
             Ok(command::subscribed(channel, joined.epoch, joined.next))
         }
@@ -130,7 +129,10 @@ fn not_subscribed() -> Failure {
     Failure::new("not_subscribed", "this connection has no such channel")
 }
 
-fn not_joined(hub: &Hub, error: JoinError) -> Failure {
+fn not_joined(hub: &Hub, channel: &str, error: JoinError) -> Failure {
+    if let JoinError::Refused(error) = &error {
+        hub.log_refusal(channel, error);
+    }
     match error {
         JoinError::AlreadySubscribed => Failure::new(
             "already_subscribed",
@@ -154,7 +156,6 @@ fn not_joined(hub: &Hub, error: JoinError) -> Failure {
             Failure::new("too_many_subscribers", "Too many subscribers")
         }
         JoinError::Refused(SubscribeError::ZoneFull) => {
-            log::zone_full(&hub.name);
             Failure::new("zone_full", "the zone of this hub is full")
         }
     }

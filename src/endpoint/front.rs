@@ -171,7 +171,10 @@ pub fn subscribe(
         Outcome::Refused(SubscribeError::ZoneFull) => {
             return Err(zone_full(context, channels.name()));
         }
-        Outcome::Refused(error) => status_of(&error),
+        Outcome::Refused(error) => {
+            context.hub.log_refusal(channels.name(), &error);
+            status_of(&error)
+        }
         Outcome::Crowded(address) => {
             let max = context.hub.max_subscribers_per_ip;
             log::crowded(&context.hub.name, &address, max);

@@ -177,10 +177,14 @@ impl Worker {
         let hub = usize::from(subscriber.hub);
         let sink = subscriber.sink;
         let (is_many, has_user) = (subscriber.is_many(), subscriber.has_user());
+        let is_socket = subscriber.socket().is_some();
         let seq = (!is_many).then_some(subscriber.cursor);
         if subscriber.has_more {
             self.callbacks.remove(&index);
-            self.inputs.remove(&index);
+            self.inputs.take(index);
+        }
+        if is_socket {
+            self.listening.forget(index);
         }
         self.wheel.remove(&mut self.subscribers, index);
         let parked = match sink {

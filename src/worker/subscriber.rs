@@ -4,6 +4,7 @@
 //! subscription, which stands among the subscribers too.
 
 use icomet_protocol::frame::{Socket, Transport};
+use icomet_websocket::rate::Bucket;
 
 use super::wheel::{Place, tick};
 use crate::sink::Sink;
@@ -16,7 +17,8 @@ pub struct Subscriber {
     pub sink: Sink,
     /// The next seq it is sent.
     pub cursor: u64,
-    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
+    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1, and above that bit how much
+    /// its client has sent ([`Subscriber::bucket`]).
     pub noop: u64,
     /// Index of its channel in its hub's table.
     pub channel: u32,
@@ -117,6 +119,26 @@ impl Subscriber {
             Transport::WebSocket(socket) => Some(socket),
             _ => None,
         }
+    }
+
+    /// How much the client of a WebSocket has sent (`ws_rate`). It goes with it to another worker.
+    pub fn bucket(&self) -> Bucket {
+        Bucket(self.noop >> 1)
+    }
+
+    /// The client of a WebSocket was heard, and has sent so much: no ping is unanswered.
+    pub fn set_heard(&mut self, bucket: Bucket) {
+        self.noop = bucket.0 << 1;
+    }
+
+    /// Whether a ping to a WebSocket's client is unanswered.
+    pub fn is_asked(&self) -> bool {
+        self.noop & 1 != 0
+    }
+
+    /// The client of a WebSocket is sent a ping.
+    pub fn set_asked(&mut self) {
+        self.noop |= 1;
     }
 
     /// Whether another worker can go on with it: on a WebSocket not while something is incomplete.

@@ -267,6 +267,7 @@ sub present {
     my ($told, %members, $cursor);
     do {
         $told = decode_json(get("$path$cname&limit=2" . (defined $cursor ? "&cursor=$cursor" : '')));
+        return 'no such channel' if ($told->{code} // '') eq 'no_such_channel';
         for (@{ $told->{members} }) {
             die "$_->{user} is listed twice" if exists $members{ $_->{user} };
             $members{ $_->{user} } = $_->{connections};
@@ -384,7 +385,7 @@ sub ends_politely {
     my ($conn, $transport, $cname, $what, $noop) = @_;
     my $rest = $conn->rest;
     if    ($transport eq 'sub') { same($rest, data($cname, $noop // 0, '', 'noop') . "\n", "$what: noop") }
-    elsif ($transport eq 'sse') { matches($rest, qr/\A\n?retry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\n\z/, "$what: retry") }
+    elsif ($transport eq 'sse') { matches($rest, qr/\A\n?retry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\z/, "$what: retry") }
     else                        { same($rest =~ /"type"/ ? $rest : '', '', "$what: nothing more") }
     same($conn->header('Connection'), 'close', "$what: Connection") if $transport eq 'sub';
     same($conn->end, 'complete', "$what: end");

@@ -32,6 +32,7 @@ mod shutdown;
 mod slow_reader;
 mod stopped_readers;
 pub mod storm;
+mod ws_hammer;
 
 /// A check under way.
 pub type Running = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
@@ -188,6 +189,12 @@ pub fn all() -> Vec<Check> {
             about: "a flood into a 16 MB zone: only 200 and 507, live subscribers unharmed",
             has_figures: true,
             run: |setup| Box::pin(flood::run(setup)),
+        },
+        Check {
+            name: "ws_hammer",
+            about: "20 WebSockets that send commands without a pause: others are served as before",
+            has_figures: true,
+            run: |setup| Box::pin(ws_hammer::run(setup)),
         },
         Check {
             name: "stopped_readers",

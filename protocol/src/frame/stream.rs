@@ -184,7 +184,7 @@ fn split_data(start: usize, out: &mut Vec<u8>) {
 pub fn sse_retry(milliseconds: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"retry: ");
     number::write_u64(milliseconds, out);
-    out.extend_from_slice(b"\n\n");
+    out.push(b'\n');
 }
 
 /// The start of the forever iframe: an HTML head, the start of the body, and padding.

@@ -7,6 +7,7 @@ use icomet_protocol::api::publication::Disconnect;
 use icomet_protocol::api::{Problem, answer, query};
 use icomet_protocol::resume::Epoch;
 
+use super::super::detail;
 use super::{JSON, no_such_channel, no_worker, refused};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
@@ -18,7 +19,17 @@ use crate::worker::with;
 /// What one page of a list may cost ([`icomet_engine::Zone::list`]): some two milliseconds.
 const BUDGET: usize = 1 << 20;
 
-/// `presence`: a channel that is not there has nobody.
+/// `info`: what there is to tell of the hub, as by the old endpoint's `detail=1`.
+pub fn info(request: &Request, context: &Context) -> Result<Answer, Problem> {
+    query::none(request.query())?;
+    let told = with(|worker| {
+        let hub = worker.hub_index(&context.hub)?;
+        Some(detail::of(&context.hub, &worker.hubs[hub].zone))
+    });
+    told.flatten().ok_or_else(no_worker)
+}
+
+/// `presence`.
 pub fn presence(request: &Request, context: &Context) -> Result<Answer, Problem> {
     let asked = query::presence(request.query())?;
     context.set_channel(request, &asked.channel);
@@ -36,15 +47,17 @@ pub fn presence_body(hub: &Rc<Hub>, asked: &query::Presence<'_>) -> Result<Vec<u
     let members = with(|worker| {
         let hub = worker.hub_index(hub)?;
         let zone = worker.hubs[hub].zone;
-        let members = zone.members(name.as_bytes(), asked.cursor, asked.limit);
-        Some(members.unwrap_or_default())
+        Some(zone.members(name.as_bytes(), asked.cursor, asked.limit))
     });
     let Members {
         subscribers,
         users,
         listed,
         cursor,
-    } = members.flatten().ok_or_else(no_worker)?;
+    } = members
+        .flatten()
+        .ok_or_else(no_worker)?
+        .ok_or_else(no_such_channel)?;
     let members: Vec<_> = listed
         .into_iter()
         .map(|member| answer::Member {

@@ -101,6 +101,7 @@ impl Worker {
                     break;
                 }
                 Err(error) => {
+                    hub.log_refusal(wanted.name, &error);
                     let (status, content) = status_of(&error);
                     refusals.push(status);
                     let message = refusal(wanted.name, status, content);

@@ -1,19 +1,24 @@
 import { toError } from '../events';
-import { parse } from '../wire';
-import type { Transport } from './transport';
-import { endpoint, epochOf } from './urls';
+import { parse, type WireMessage } from '../wire';
+import { canAsk, Refusal } from './get';
+import { type BatchAsked, pollByGet } from './polling';
+import type { Transport, TransportOptions } from './transport';
+import { endpoint, epochMessage, epochOf } from './urls';
 
-/** Server-sent events, by the browser's EventSource; coming again is left to the client, which knows more than its id. */
+/** Server-sent events, by an EventSource; coming again is left to the client, which knows more than its id. */
 export const sse: Transport = {
     name: 'sse',
-    possible: () => typeof EventSource === 'function',
-    open(ask, listener, { url, events }) {
-        const source = new EventSource(endpoint(url, 'sse', ask()));
+    possible: (options) => typeof classOf(options) === 'function',
+    open(ask, listener, options) {
+        const question = ask();
+        const source = new (classOf(options) as typeof EventSource)(endpoint(options.url, 'sse', question));
         const end = (error?: Error) => {
             source.close();
             listener.end(error);
         };
+        const epochs = new Epochs();
         let opened = false;
+        let asked: BatchAsked | undefined;
         source.onopen = () => {
             opened = true;
             listener.alive();
@@ -23,16 +28,50 @@ export const sse: Transport = {
             if (typeof data !== 'string') return;
             listener.alive();
             try {
-                listener.messages(parse(data), epochOf(lastEventId));
+                listener.messages(epochs.with(parse(data), lastEventId));
             } catch (error) {
                 end(toError(error));
             }
         };
         source.onmessage = hear;
-        for (const name of events) source.addEventListener(name, hear as EventListener);
+        for (const name of options.events) source.addEventListener(name, hear as EventListener);
         source.onerror = (event) => {
-            if (!('data' in event)) end(opened ? undefined : new Error('no event stream came'));
+            if ('data' in event) return;
+            if (opened) return end();
+            source.close();
+            // An EventSource does not say why. Whether the request had too many channels a poll tells.
+            const none = new Error('no event stream came');
+            if (question.channels.length < 2 || !canAsk()) return end(none);
+            asked = pollByGet(question, 0, options);
+            asked.batch.then(() => end(none), (error: unknown) => end(error instanceof Refusal ? error : none));
         };
-        return { close: () => source.close() };
+        return {
+            close() {
+                source.close();
+                asked?.cancel();
+            },
+        };
     },
 };
+
+function classOf({ classes }: TransportOptions): unknown {
+    return classes?.EventSource ?? (typeof EventSource === 'function' ? EventSource : undefined);
+}
+
+/** The epoch is told in a message; by a server that has none such, in each event's id. */
+class Epochs {
+    private told = false;
+    private readonly known = new Map<string, string>();
+
+    with(messages: WireMessage[], id: string): WireMessage[] {
+        this.told ||= messages.some(({ type }) => type === 'epoch');
+        const epoch = this.told ? undefined : epochOf(id);
+        if (epoch === undefined) return messages;
+        return messages.flatMap((message) => {
+            const { cname, seq } = message;
+            if (this.known.get(cname) === epoch) return [message];
+            this.known.set(cname, epoch);
+            return [epochMessage(cname, seq, epoch), message];
+        });
+    }
+}

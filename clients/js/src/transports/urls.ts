@@ -25,10 +25,16 @@ export function endpoint(url: string, name: string, question: Question, more: Re
     const query = [`cname=${list(channels.map((channel) => channel.name))}`, `seq=${list(channels.map((channel) => channel.seq))}`];
     if (channels.some((channel) => channel.token)) query.push(`token=${list(channels.map((channel) => channel.token ?? ''))}`);
     const epochs = channels.map(({ seq, epoch }) => (seq > 0 && epoch) || '');
-    query.push(`epoch=${list(oneEpoch ? epochs.filter((epoch) => epoch !== '').slice(0, 1) : epochs)}`);
+    query.push(`epoch=${oneEpoch ? oneOf(epochs) : list(epochs)}`);
     if (user !== undefined) query.push(`user=${encodeURIComponent(user)}`);
     for (const [key, value] of Object.entries(more)) query.push(`${key}=${encodeURIComponent(value)}`);
     return `${url}/${name}?${query.join('&')}`;
+}
+
+/** The epoch of all; where they stand in several, one that is none, so that each is told what it may have lost. */
+function oneOf(epochs: readonly string[]): string {
+    const [first = '', ...others] = new Set(epochs.filter((epoch) => epoch !== ''));
+    return others.length > 0 ? '0000000000000000' : first;
 }
 
 /**

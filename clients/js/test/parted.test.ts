@@ -7,11 +7,11 @@ import type { Connection, Listener, Question, Transport, Wanted } from '../src/t
 const channels = (count: number, name = (index: number) => `c${index}`): Wanted[] =>
     Array.from({ length: count }, (_, index) => ({ key: index + 1, name: name(index), seq: 1 }));
 
-function open(wanted: Wanted[]) {
+function open(wanted: Wanted[], silent = false) {
     const asked = { wanted };
     const opened: { ask: () => Question; listener: Listener; close: () => void }[] = [];
     const inner: Transport = {
-        name: 'sse', possible: () => true,
+        name: 'sse', possible: () => true, ...(silent && { silent: true as const }),
         open(ask, listener): Connection {
             const close = vi.fn();
             opened.push({ ask, listener, close });
@@ -78,6 +78,27 @@ test('a server that takes one epoch alone is asked by one', () => {
     expect(room).toMatchObject({ channels: 64, oneEpoch: true });
     const both = channels(2).map((one) => ({ ...one, epoch: '1111111111111111' }));
     expect(endpoint('http://h', 'sub', { channels: both, oneEpoch: true })).toBe('http://h/sub?cname=c0,c1&seq=1,1&epoch=1111111111111111');
+});
+
+test('where the transport does not say why it got no sign of life, a poll does', async () => {
+    vi.stubGlobal('fetch', () => Promise.resolve(new Response('too many', { status: 414 })));
+    const { opened, sizes, listener } = open(channels(40), true);
+    opened[0]?.listener.end(new Error('no event stream came'));
+    await vi.waitFor(() => expect(sizes().slice(1)).toEqual([20, 20]));
+    expect(listener.end).not.toHaveBeenCalled();
+    vi.stubGlobal('fetch', () => Promise.reject(new Error('away')));
+    const away = open(channels(40), true);
+    away.opened[0]?.listener.end(new Error('no event stream came'));
+    await vi.waitFor(() => expect(away.listener.end).toHaveBeenCalledWith(new Error('no event stream came')));
+    const closed = open(channels(40), true);
+    closed.opened[0]?.listener.end(new Error('no event stream came'));
+    closed.connection.close();
+    const alive = open(channels(40), true);
+    alive.opened[0]?.listener.alive();
+    alive.opened[0]?.listener.end(new Error('cut'));
+    expect(alive.listener.end).toHaveBeenCalledWith(new Error('cut'));
+    expect(closed.listener.end).not.toHaveBeenCalled();
+    vi.unstubAllGlobals();
 });
 
 test('one that is refused alone was not too many, and what is refused otherwise is over', () => {

@@ -89,6 +89,24 @@ describe.each(['websocket', 'stream', 'poll', 'short-poll'] as const)('%s', (tra
         expect(client.subscribe('other').position.epoch).toBeUndefined();
     });
 
+    test('a channel that began again while the client was away is told lost, and all of it comes', async () => {
+        const a = `${transport}.again`;
+        const first = listen(transport);
+        const one = first.client.subscribe(a, { seq: 1 });
+        for (let count = 1; count <= 3; count += 1) await nginx.push(a, String(count));
+        await first.has(`${a} 3`);
+        await until(() => one.position.epoch !== undefined, 'the epoch');
+        const { position } = one;
+        first.client.stop();
+        await nginx.close(a);
+        for (let count = 1; count <= 5; count += 1) await nginx.push(a, `anew ${count}`);
+        const { client, told, has } = listen(transport);
+        const { position: now } = client.subscribe(a, position);
+        expect(now).toEqual(position);
+        await has(`${a} anew 5`);
+        expect(told).toEqual([`${a} lost undefined`, ...[1, 2, 3, 4, 5].map((count) => `${a} anew ${count}`)]);
+    });
+
     test('a token that is refused is asked for anew', async () => {
         const a = `${transport}.token`;
         const sign = vi.fn((name: string) => nginx.sign(name));

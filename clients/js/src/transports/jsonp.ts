@@ -19,6 +19,7 @@ export const pollByScript: Poll = (question, wait, { url }) => {
 
 export const jsonp: Transport = {
     name: 'jsonp',
+    silent: true,
     possible: canScript,
     ready: pageLoaded,
     open: (ask, listener, options) => polling(pollByScript, ask, listener, options),

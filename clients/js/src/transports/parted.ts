@@ -1,5 +1,6 @@
 import { toError } from '../events';
-import { Refusal } from './get';
+import { canAsk, Refusal } from './get';
+import { pollByGet } from './polling';
 import type { Connection, Listener, Question, Room, Transport, TransportOptions, Wanted } from './transport';
 
 /** Connections at most: a browser allows a site six by HTTP/1.1, and the page needs some for itself. */
@@ -79,14 +80,27 @@ class Parts implements Connection {
                     if (current()) this.listener.messages(messages);
                 },
                 end: (error) => {
-                    if (current()) this.ended(part, own().channels.length, error);
+                    if (!current()) return;
+                    const question = own();
+                    this.why(part, question, error, (known) => {
+                        if (current()) this.ended(part, own().channels.length, known);
+                    });
                 },
             }, this.options);
-            if (current()) part.connection = connection;
+            if (current()) part.connection ??= connection;
             else connection.close();
         } catch (error) {
             if (current()) this.ended(part, part.keys.size, toError(error));
         }
+    }
+
+    /** Whether a request that got no sign of life named too much, where the transport does not say it: a poll tells. */
+    private why(part: Part, question: Question, error: Error | undefined, then: (error?: Error) => void): void {
+        if (!error || part.alive || !this.transport.silent || question.channels.length < 2 || !canAsk()) return then(error);
+        const { batch, cancel } = pollByGet(question, 0, this.options);
+        part.connection?.close();
+        part.connection = { close: cancel };
+        batch.then(() => then(error), (other: unknown) => then(other instanceof Refusal ? other : error));
     }
 
     /** @param left how many channels of the part are still wanted. */

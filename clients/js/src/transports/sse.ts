@@ -1,24 +1,21 @@
 import { toError } from '../events';
 import { parse, type WireMessage } from '../wire';
-import { canAsk, Refusal } from './get';
-import { type BatchAsked, pollByGet } from './polling';
 import type { Transport, TransportOptions } from './transport';
 import { endpoint, epochMessage, epochOf } from './urls';
 
 /** Server-sent events, by an EventSource; coming again is left to the client, which knows more than its id. */
 export const sse: Transport = {
     name: 'sse',
+    silent: true,
     possible: (options) => typeof classOf(options) === 'function',
     open(ask, listener, options) {
-        const question = ask();
-        const source = new (classOf(options) as typeof EventSource)(endpoint(options.url, 'sse', question));
+        const source = new (classOf(options) as typeof EventSource)(endpoint(options.url, 'sse', ask()));
         const end = (error?: Error) => {
             source.close();
             listener.end(error);
         };
         const epochs = new Epochs();
         let opened = false;
-        let asked: BatchAsked | undefined;
         source.onopen = () => {
             opened = true;
             listener.alive();
@@ -36,21 +33,9 @@ export const sse: Transport = {
         source.onmessage = hear;
         for (const name of options.events) source.addEventListener(name, hear as EventListener);
         source.onerror = (event) => {
-            if ('data' in event) return;
-            if (opened) return end();
-            source.close();
-            // An EventSource does not say why. Whether the request had too many channels a poll tells.
-            const none = new Error('no event stream came');
-            if (question.channels.length < 2 || !canAsk()) return end(none);
-            asked = pollByGet(question, 0, options);
-            asked.batch.then(() => end(none), (error: unknown) => end(error instanceof Refusal ? error : none));
+            if (!('data' in event)) end(opened ? undefined : new Error('no event stream came'));
         };
-        return {
-            close() {
-                source.close();
-                asked?.cancel();
-            },
-        };
+        return { close: () => source.close() };
     },
 };
 

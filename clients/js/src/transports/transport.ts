@@ -72,6 +72,8 @@ export interface TransportOptions {
 
 export interface Transport {
     readonly name: TransportName;
+    /** What the server answered when it refused is not known here. */
+    readonly silent?: true;
     /** Whether this browser has what it takes. Asked each time: pages take things away. */
     possible(options: TransportOptions): boolean;
     /** When it may begin; at once where it is missing or gives nothing. */

@@ -190,6 +190,36 @@ public class ClientTest {
     }
 
     @Test
+    public void aChannelThatBeganAgainAndHasMoreThanBeforeIsALoss() throws Exception {
+        for (boolean streaming : new boolean[] {true, false}) {
+            String name = "again" + streaming;
+            Server server = server("");
+            Proxy proxy = proxy(server, Proxy.Streams.PASS);
+            Recorder recorder = new Recorder();
+            ICometConf conf = new ICometConf(proxy.url()).channel(name, 1).channel("other", 1).streaming(streaming);
+            ICometClient one = new ICometClient(conf.listener(recorder)).start();
+            push(server, name, 1, 3);
+            recorder.await(name + " 3: 3");
+            proxy.cut();
+            recorder.await("RECONNECTING");
+            server.admin("close?cname=" + name);
+            push(server, name, 1, 7);
+            push(server, "other", 1, 1);
+            proxy.mend();
+            recorder.await(name + " 7: 7");
+            recorder.await("other 1: 1");
+            List<String> expected = numbered(name, 1, 3);
+            expected.add("lost " + name + " -1");
+            expected.addAll(numbered(name, 1, 7));
+            List<String> events = recorder.events();
+            events.remove("other 1: 1");
+            assertEquals(expected, events);
+            one.stop();
+            assertTrue(one.awaitEnd(30, TimeUnit.SECONDS));
+        }
+    }
+
+    @Test
     public void comesBackToAClosedChannel() throws Exception {
         Server server = server("");
         start(new ICometConf(server.url()).channel("a"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use icomet_engine::{Limits, OnFull, Once, Rules, Zone};
 use icomet_hooks::Hook;
-use icomet_websocket::origin::AllowedOrigins;
+use icomet_protocol::origin::AllowedOrigins;
 
 /// The hub that exists without an `icomet_hub` of that name.
 pub const DEFAULT_HUB: &str = "main";
@@ -47,8 +47,10 @@ pub struct Hub {
     pub max_batch: u32,
     /// Idle time of a subscriber before a noop, in milliseconds.
     pub polling_timeout: u64,
-    /// Whose pages may open a WebSocket.
+    /// Whose pages may open a WebSocket, ask by JSONP or in a frame, and reach the admin side.
     pub allowed_origins: AllowedOrigins,
+    /// Whether answers come as a script where `cb` asks for one.
+    pub jsonp: bool,
     /// Longest message of a WebSocket's client, in bytes.
     pub ws_max_message_size: usize,
     /// Where its channels are kept while nginx is away.
@@ -95,7 +97,8 @@ impl Hub {
             max_idempotency_ids: 100_000,
             max_batch: 1000,
             polling_timeout: 30_000,
-            allowed_origins: AllowedOrigins::SameHost,
+            allowed_origins: AllowedOrigins::SameOrigin,
+            jsonp: true,
             ws_max_message_size: 64 << 10,
             state_file: None,
             hooks: Vec::new(),

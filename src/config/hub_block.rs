@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use icomet_engine::{Limits, OnFull, Zone};
 use icomet_hooks::Hook;
+use icomet_protocol::origin::{AllowedOrigins, Pattern};
 use icomet_protocol::resume::MAX_POSITIONS;
-use icomet_websocket::origin::{AllowedOrigins, is_origin};
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
 use super::channel_rule::ChannelRule;
@@ -22,7 +22,7 @@ use crate::ffi::shim;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them. nginx knows each
 /// from the table in `nginx-module/icomet_module.c`.
-const PARAMETERS: [&str; 21] = [
+const PARAMETERS: [&str; 22] = [
     "zone",
     "auth",
     "max_channels",
@@ -39,6 +39,7 @@ const PARAMETERS: [&str; 21] = [
     "max_idempotency_ids",
     "ws_max_message_size",
     "allowed_origins",
+    "jsonp",
     "on_full",
     "state_file",
     "node",
@@ -222,6 +223,7 @@ impl Block {
                 hub.ws_max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
             }
             "allowed_origins" => hub.allowed_origins = origins(arguments)?,
+            "jsonp" => hub.jsonp = choice(name, value, &[("on", true), ("off", false)])?,
             "node" => hub.node = Some(hook::node(value)?),
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
@@ -330,14 +332,8 @@ fn origins(arguments: &[&[u8]]) -> Result<AllowedOrigins, String> {
     }
     let listed = given.iter().map(|origin| {
         let text = String::from_utf8_lossy(origin);
-        if is_origin(&text) {
-            Ok(text.into_owned())
-        } else {
-            Err(format!(
-                "invalid origin \"{text}\" in \"allowed_origins\": give origins as browsers send them, \
-                 as in \"https://example.com\", or \"*\" alone"
-            ))
-        }
+        Pattern::parse(&text)
+            .map_err(|right| format!("invalid origin \"{text}\" in \"allowed_origins\": {right}"))
     });
     listed.collect::<Result<_, _>>().map(AllowedOrigins::Listed)
 }

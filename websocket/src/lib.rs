@@ -13,7 +13,6 @@
 pub mod deflate;
 pub mod frame;
 pub mod handshake;
-pub mod origin;
 pub mod parser;
 
 pub use frame::CloseCode;

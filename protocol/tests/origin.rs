@@ -13,7 +13,9 @@ fn page<'a>(origin: &'a str, host: &'a str, tls: bool) -> Page<'a> {
 }
 
 fn listed(origins: &[&str]) -> AllowedOrigins {
-    let read = origins.iter().map(|text| Pattern::parse(text).unwrap());
+    let read = origins
+        .iter()
+        .map(|text| Pattern::parse(text).expect("an origin"));
     AllowedOrigins::Listed(read.collect())
 }
 

@@ -30,9 +30,9 @@ same(get('/icomet/sub?cname=publish2&seq=1'), qq([{"type":"data","cname":"publis
 === TEST 3: cb
 --- play
 for my $endpoint (qw(pub push)) {
-    answers("GET /icomet-admin/$endpoint?cname=publish3&content=x&cb=a.b", 200, qq(a.b({"type":"ok"});\n),
+    answers("GET /icomet-admin/$endpoint?cname=publish3&content=x&cb=a.b", 200, qq(/**/a.b({"type":"ok"});\n),
         expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
-    same(post("/icomet-admin/$endpoint", 'cname=publish3&content=x&cb=f'), qq(f({"type":"ok"});\n), "POST $endpoint");
+    same(post("/icomet-admin/$endpoint", 'cname=publish3&content=x&cb=f'), qq(/**/f({"type":"ok"});\n), "POST $endpoint");
 }
 
 

@@ -114,7 +114,7 @@ same(post('/icomet-admin/pub', 'cname=publish10&content=' . encode($json)), qq({
 my $message = qq({"type":"data","cname":"publish10","seq":1,"content":"$json"});
 same($readers{sub}->rest, "$message\n", 'long poll');
 same($readers{stream}->line, "$message\n", 'stream');
-(my $event = $readers{sse}->event) =~ s/\Aid: [0-9a-f]{16}-1\n//;
+(my $event = $readers{sse}->event) =~ s/\Aid: [0-9a-f]{16}\.[0-9a-z]+-1\n//;
 same($event, "data: $message\n\n", 'sse');
 my $line;
 1 until ($line = $readers{iframe}->line) =~ /^<script/ or $line eq '';

@@ -17,7 +17,7 @@ same(post('/icomet-admin/push', 'cname=smoke1&content=' . encode("\"hi\"\n")), q
 my $message = '{"type":"data","cname":"smoke1","seq":1,"content":"\\"hi\\"\\n"}';
 same($open{$_}->rest, "$message\n", $_) for qw(sub poll);
 same($open{stream}->line, "$message\n", 'stream');
-matches($open{sse}->event, qr/\Aid: [0-9a-f]{16}-1\ndata: \Q$message\E\n\n\z/, 'sse');
+matches($open{sse}->event, qr/\Aid: [0-9a-f]{16}\.[0-9a-z]+-1\ndata: \Q$message\E\n\n\z/, 'sse');
 my $line;
 1 until ($line = $open{iframe}->line) =~ /^<script/ or $line eq '';
 same($line, "<script>parent.icomet_cb($message);</script>\n", 'iframe');

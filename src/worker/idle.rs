@@ -18,16 +18,7 @@ pub fn longest_silence(polling_timeout: u64) -> u64 {
 }
 
 fn tick() {
-    let now = event::now();
-    let due = with(|worker| worker.wheel.due(&mut worker.subscribers, now)).unwrap_or_default();
-    with(|worker| {
-        worker.overdue.extend(due);
-        if !worker.overdue.is_empty() {
-            worker.fanout.post();
-        }
-    });
-    presence::repeat(now);
-    shutdown::step();
+    // First, so that no error in what follows keeps this from being done again.
     with(|worker| {
         if worker.is_holding() {
             let delay = if worker.drain.is_some() {
@@ -38,4 +29,14 @@ fn tick() {
             worker.tick.set_timer(delay);
         }
     });
+    let now = event::now();
+    let due = with(|worker| worker.wheel.due(&mut worker.subscribers, now)).unwrap_or_default();
+    with(|worker| {
+        worker.overdue.extend(due);
+        if !worker.overdue.is_empty() {
+            worker.fanout.post();
+        }
+    });
+    presence::repeat(now);
+    shutdown::step();
 }

@@ -800,3 +800,39 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*unknown "no_such_variable" variable/]
+
+
+
+=== TEST 89: empty_channels: no percent sign
+--- http_config
+    icomet_hub main { empty_channels 50; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "50": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 90: empty_channels: zero
+--- http_config
+    icomet_hub main { empty_channels 0%; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "0%": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 91: empty_channels: too much
+--- http_config
+    icomet_hub main { empty_channels 101%; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "101%": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 92: empty_channels: signed
+--- http_config
+    icomet_hub main { empty_channels +5%; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "\+5%": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]

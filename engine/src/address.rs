@@ -12,8 +12,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use siphasher::sip::SipHasher13;
 
 use crate::cell::{Link, Long, Ref, Word};
-use crate::limits::ChannelLimits;
+use crate::limits::{ChannelLimits, OnFull};
 use crate::registry::WorkerId;
+use crate::room::{Refusal, Shortage};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -104,6 +105,12 @@ pub enum EnterError {
     ZoneFull,
 }
 
+impl Refusal for EnterError {
+    fn shortage(self) -> Option<Shortage> {
+        (self == EnterError::ZoneFull).then_some(Shortage::Memory)
+    }
+}
+
 impl fmt::Display for EnterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -145,11 +152,11 @@ impl Zone {
         worker: WorkerId,
         address: ClientAddress,
         max: u32,
-        limits: &impl ChannelLimits,
+        _limits: &impl ChannelLimits,
         wake: &mut WakeSet,
     ) -> Result<Admission, EnterError> {
         let (shard, bucket) = self.place_of(address);
-        let entered = self.with_room(limits.of_hub(), EnterError::ZoneFull, shard, wake, |wake| {
+        let entered = self.with_room(OnFull::Refuse, shard, wake, |wake| {
             let guard = self.lock(shard, wake);
             let mut own = None;
             let mut total = 0;

@@ -212,7 +212,7 @@ impl Zone {
                     if let Some(count) = self.at(job.body).and_then(|b| b.counts.get(job.shard)) {
                         count.add(1);
                     }
-                    guard.append(channel, Body::message(job.body));
+                    guard.append(place, channel, Body::message(job.body));
                     guard.keep_until(place, channel, now + limits.channel_timeout);
                     if limits.message_ttl > 0 {
                         guard.wheel_by(place, channel, now + limits.message_ttl);

@@ -1,7 +1,7 @@
 //! What a worker is woken for: its list of dirty channels; and how its subscribers leave.
 
 use crate::cell::Ref;
-use crate::channel::{CLOSED, Channel, ChannelRef, LOG, Record};
+use crate::channel::{CLOSED, Channel, ChannelRef, EMPTY, LOG, Record};
 use crate::limits::ChannelLimits;
 use crate::registry::WorkerId;
 use crate::shard::Guard;
@@ -84,6 +84,9 @@ impl Guard<'_> {
         }
         self.shard.subscribers.take(n);
         if channel.subscribers.get() == 0 {
+            if n > 0 && channel.is(EMPTY) {
+                self.list_empty(place, channel);
+            }
             self.keep_until(place, channel, until);
             // It may be in a later slot, for a message that ends then.
             self.wheel_by(place, channel, channel.expires.get());

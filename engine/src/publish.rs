@@ -3,19 +3,14 @@
 use core::fmt;
 
 use crate::cell::Ref;
-use crate::channel::{Address, CLOSED, Channel, EXPIRING, SIGNED};
-use crate::limits::{ChannelLimits, Limits, OnFull};
+use crate::channel::{Address, CLOSED, Channel, EMPTY, EXPIRING, SIGNED};
+use crate::limits::{ChannelLimits, Limits};
 use crate::message::{self, Kind};
 use crate::publication::{MAX_EVENT, Options, Publication};
+use crate::room::{Refusal, Shortage};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
-
-/// How often room is made for one operation, at most.
-const EVICTIONS: usize = 32;
-
-/// Evictions in a row that gave no memory back, at most.
-const FRUITLESS: usize = 2;
 
 /// Blocks freed from limbo with one publish, at most: more than one publish puts there.
 pub(crate) const RECLAIM: usize = 4;
@@ -46,6 +41,16 @@ pub enum PublishError {
     ZoneFull,
     /// Its id was given to another publication before ([`crate::Once`]).
     IdReused,
+}
+
+impl Refusal for PublishError {
+    fn shortage(self) -> Option<Shortage> {
+        match self {
+            PublishError::TooManyChannels => Some(Shortage::Channels),
+            PublishError::ZoneFull => Some(Shortage::Memory),
+            PublishError::MessageTooLarge | PublishError::IdReused => None,
+        }
+    }
 }
 
 impl fmt::Display for PublishError {
@@ -86,29 +91,36 @@ pub struct ChannelInfo {
 }
 
 impl<'z> Guard<'z> {
-    /// The channel of that name, made if it is not there; whether it was.
+    /// The channel of that name, made if it is not there; whether it was. One that is made for a subscriber
+    /// is `empty` ([`crate::empty`]), and only within the share of these.
     pub(crate) fn find_or_create(
         &self,
         address: Address,
         name: &[u8],
         limits: &Limits,
         now: u64,
+        empty: bool,
         wake: &mut WakeSet,
     ) -> Result<(Ref<Channel>, &'z Channel, bool), PublishError> {
         if let Some((place, channel)) = self.find(address, name) {
             return Ok((place, channel, false));
         }
-        if self.zone.channels() >= limits.max_channels {
+        let within = !empty || self.zone.takes_empty(name.len(), limits);
+        if !within || self.zone.channels() >= limits.max_channels {
             return Err(PublishError::TooManyChannels);
         }
+        let flags = if empty { EMPTY } else { 0 };
         let until = now + limits.channel_timeout;
         let (place, channel) = self
-            .write_channel(address.hash, name, 0, until)
+            .write_channel(address.hash, name, flags, until)
             .ok_or(PublishError::ZoneFull)?;
         let head = self.zone.bucket(self.index, address.bucket);
         channel.chain.set(head.get());
         head.set(Some(place));
         self.shard.channels.add(1);
+        if empty {
+            self.begin_empty(place, channel);
+        }
         self.wheel_insert(place, channel);
         self.tell(Kind::Online, name, wake);
         Ok((place, channel, true))
@@ -121,39 +133,6 @@ impl Zone {
         (0..self.shard_count())
             .map(|index| u64::from(self.shard(index).channels.get()))
             .sum()
-    }
-
-    /// Repeats an operation that found no memory, as long as memory is found for it: first what waits
-    /// in limbo anywhere, then, if the limits say so, what old messages take.
-    pub(crate) fn with_room<T, E: Copy + PartialEq>(
-        &self,
-        limits: &Limits,
-        full: E,
-        shard: usize,
-        wake: &mut WakeSet,
-        mut operation: impl FnMut(&mut WakeSet) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut result = operation(wake);
-        let mut fruitless = 0;
-        for _ in 0..EVICTIONS {
-            match result {
-                Err(error) if error == full => {}
-                other => return other,
-            }
-            if self.reclaim_everywhere(wake) == 0 {
-                // What goes while a reader is in the way gives nothing back yet, and letting more go
-                // would only lose more. (A subscriber's own reading is out of the way at its next try.)
-                fruitless += 1;
-                let may_evict = limits.on_full == OnFull::Evict && fruitless <= FRUITLESS;
-                if !may_evict || self.evict(shard, wake) == 0 {
-                    break;
-                }
-            } else {
-                fruitless = 0;
-            }
-            result = operation(wake);
-        }
-        result
     }
 
     /// Publishes to a channel, which is made if it is not there; if the publication has an id, unless the
@@ -193,75 +172,69 @@ impl Zone {
         let key = once.map(|once| self.key_of(name, publication, once, now));
         let address = self.address(name);
         self.ask_for_bucket(address.shard, address.bucket);
-        let published = self.with_room(
-            limits,
-            PublishError::ZoneFull,
-            address.shard,
-            wake,
-            |wake| {
-                let guard = self.lock(address.shard, wake);
-                guard.ask_for_channel(address.bucket);
-                if let Some(known) = key.and_then(|key| guard.find_done(key, now)) {
-                    return known;
-                }
-                // Room for the message first: a channel without one is of no use.
-                let message = guard
-                    .new_message(Kind::Data, content, &options, now)
-                    .ok_or(PublishError::ZoneFull)?;
-                let done = key.map(|key| guard.new_done(key));
-                let give_back = || {
-                    guard.free(message);
-                    if let Some(Some(done)) = done {
-                        guard.free(done);
-                    }
-                };
-                if matches!(done, Some(None)) {
-                    give_back();
-                    return Err(PublishError::ZoneFull);
-                }
-                let found = guard.find_or_create(address, name, limits, now, wake);
-                let (place, channel, created) = match found {
-                    Ok(found) => found,
-                    Err(error) => {
-                        give_back();
-                        return Err(error);
-                    }
-                };
-                if !guard.make_room(channel, limits.channel_buffer_size) {
-                    give_back();
-                    return Err(PublishError::ZoneFull);
-                }
+        let published = self.with_room(limits.on_full, address.shard, wake, |wake| {
+            let guard = self.lock(address.shard, wake);
+            guard.ask_for_channel(address.bucket);
+            if let Some(known) = key.and_then(|key| guard.find_done(key, now)) {
+                return known;
+            }
+            // Room for the message first: a channel without one is of no use.
+            let message = guard
+                .new_message(Kind::Data, content, &options, now)
+                .ok_or(PublishError::ZoneFull)?;
+            let done = key.map(|key| guard.new_done(key));
+            let give_back = || {
+                guard.free(message);
                 if let Some(Some(done)) = done {
-                    guard.promise(done, place, channel);
+                    guard.free(done);
                 }
-                if options.until.is_some() && !channel.is(EXPIRING) {
-                    channel.flag(EXPIRING);
+            };
+            if matches!(done, Some(None)) {
+                give_back();
+                return Err(PublishError::ZoneFull);
+            }
+            let found = guard.find_or_create(address, name, limits, now, false, wake);
+            let (place, channel, created) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    give_back();
+                    return Err(error);
                 }
-                let seq = guard.append(channel, message);
-                let crowded = match (done, key) {
-                    (Some(Some(done)), Some(key)) => guard.keep_promise(done, key, now),
-                    _ => false,
+            };
+            if !guard.make_room(channel, limits.channel_buffer_size) {
+                give_back();
+                return Err(PublishError::ZoneFull);
+            }
+            if let Some(Some(done)) = done {
+                guard.promise(done, place, channel);
+            }
+            if options.until.is_some() && !channel.is(EXPIRING) {
+                channel.flag(EXPIRING);
+            }
+            let seq = guard.append(place, channel, message);
+            let crowded = match (done, key) {
+                (Some(Some(done)), Some(key)) => guard.keep_promise(done, key, now),
+                _ => false,
+            };
+            guard.keep_until(place, channel, now + limits.channel_timeout);
+            if limits.message_ttl > 0 || options.until.is_some() {
+                let kept = match limits.message_ttl {
+                    0 => u64::MAX,
+                    ttl => now + ttl,
                 };
-                guard.keep_until(place, channel, now + limits.channel_timeout);
-                if limits.message_ttl > 0 || options.until.is_some() {
-                    let kept = match limits.message_ttl {
-                        0 => u64::MAX,
-                        ttl => now + ttl,
-                    };
-                    let due = options.until.unwrap_or(u64::MAX).min(kept);
-                    guard.wheel_by(place, channel, due);
-                }
-                guard.mark_dirty(channel, wake);
-                guard.reclaim(RECLAIM);
-                Ok(Published {
-                    seq,
-                    created,
-                    subscribers: channel.subscribers.get(),
-                    repeated: false,
-                    crowded,
-                })
-            },
-        );
+                let due = options.until.unwrap_or(u64::MAX).min(kept);
+                guard.wheel_by(place, channel, due);
+            }
+            guard.mark_dirty(channel, wake);
+            guard.reclaim(RECLAIM);
+            Ok(Published {
+                seq,
+                created,
+                subscribers: channel.subscribers.get(),
+                repeated: false,
+                crowded,
+            })
+        });
         if matches!(&published, Err(error) if *error != PublishError::IdReused) {
             self.header().refused_publishes.next();
         }
@@ -280,30 +253,25 @@ impl Zone {
     ) -> Result<Signed, PublishError> {
         let limits = limits.of(name);
         let address = self.address(name);
-        self.with_room(
-            limits,
-            PublishError::ZoneFull,
-            address.shard,
-            wake,
-            |wake| {
-                let guard = self.lock(address.shard, wake);
-                let (place, channel, created) =
-                    guard.find_or_create(address, name, limits, now, wake)?;
-                guard.drop_outdated(channel, limits, now);
-                if !channel.is(SIGNED) {
-                    channel.set_token(fresh_token);
-                    channel.flag(SIGNED);
-                }
-                // It may be sooner than before, so the wheel must know.
-                channel.expires.set(now.saturating_add(expires_ms));
-                guard.wheel_by(place, channel, channel.expires.get());
-                Ok(Signed {
-                    first_seq: channel.first.get(),
-                    token: channel.token_bytes(),
-                    created,
-                })
-            },
-        )
+        self.with_room(limits.on_full, address.shard, wake, |wake| {
+            let guard = self.lock(address.shard, wake);
+            let (place, channel, created) =
+                guard.find_or_create(address, name, limits, now, false, wake)?;
+            guard.drop_outdated(channel, limits, now);
+            if !channel.is(SIGNED) {
+                guard.end_empty(place, channel);
+                channel.set_token(fresh_token);
+                channel.flag(SIGNED);
+            }
+            // It may be sooner than before, so the wheel must know.
+            channel.expires.set(now.saturating_add(expires_ms));
+            guard.wheel_by(place, channel, channel.expires.get());
+            Ok(Signed {
+                first_seq: channel.first.get(),
+                token: channel.token_bytes(),
+                created,
+            })
+        })
     }
 
     /// Closes a channel: its name is free at once, its subscribers are told. Its next seq, if it was

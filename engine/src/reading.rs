@@ -7,10 +7,11 @@ use subtle::ConstantTimeEq;
 
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
-use crate::limits::{ChannelLimits, Limits};
+use crate::limits::{ChannelLimits, Limits, OnFull};
 use crate::message::{Message, MessageRef};
 use crate::publish::{PublishError, RECLAIM};
 use crate::registry::WorkerId;
+use crate::room::{Refusal, Shortage};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -93,6 +94,16 @@ pub enum SubscribeError {
     TooManySubscribers,
     /// The zone has no memory for it.
     ZoneFull,
+}
+
+impl Refusal for SubscribeError {
+    fn shortage(self) -> Option<Shortage> {
+        match self {
+            SubscribeError::TooManyChannels => Some(Shortage::Channels),
+            SubscribeError::ZoneFull => Some(Shortage::Memory),
+            SubscribeError::WrongToken | SubscribeError::TooManySubscribers => None,
+        }
+    }
 }
 
 impl fmt::Display for SubscribeError {
@@ -192,7 +203,8 @@ impl Reading<'_> {
         let zone = self.zone;
         let limits = limits.of(request.name);
         let shard = zone.address(request.name).shard;
-        let subscribed = zone.with_room(limits, SubscribeError::ZoneFull, shard, wake, |wake| {
+        // A subscribe never lets a message go.
+        let subscribed = zone.with_room(OnFull::Refuse, shard, wake, |wake| {
             messages.clear();
             // What was let go for this subscriber must not wait for its own reading.
             let epoch = zone.header().reading_epoch.get();
@@ -220,7 +232,7 @@ impl Reading<'_> {
         let guard = zone.lock(address.shard, wake);
         let (place, channel, created) = match request.authority {
             Authority::Open => guard
-                .find_or_create(address, request.name, limits, now, wake)
+                .find_or_create(address, request.name, limits, now, true, wake)
                 .map_err(SubscribeError::from)?,
             Authority::Token(sent) => match guard.find(address, request.name) {
                 Some((place, channel)) if is_token(channel, sent) => (place, channel, false),
@@ -265,6 +277,7 @@ impl Reading<'_> {
             }
         } else if channel.subscribers.get() == 0 {
             guard.keep_until(place, channel, now + limits.channel_timeout);
+            guard.touch_empty(place, channel);
         }
         guard.reclaim(RECLAIM);
         Ok(Subscription {

@@ -55,6 +55,7 @@ impl Guard<'_> {
             self.recount_members();
             self.collect_garbage(&self.reach());
             self.rebuild_wheel();
+            self.rebuild_empty();
             for (_, slot) in zone.slots() {
                 slot.resync.set(1);
             }

@@ -10,7 +10,7 @@
 
 use crate::broadcast::Body;
 use crate::cell::Ref;
-use crate::channel::{Channel, EXPIRING, SIGNED};
+use crate::channel::{Channel, EMPTY, EXPIRING, SIGNED};
 use crate::limits::ChannelLimits;
 use crate::message::{self, Kind};
 use crate::publication::{MAX_EVENT, Options};
@@ -171,16 +171,26 @@ impl<L: ChannelLimits> Restore<'_, L> {
         if guard.find(address, stored.name).is_some() {
             return None;
         }
-        let flags = if stored.token.is_some() { SIGNED } else { 0 };
+        // One that never had a message, as far as is known, nor a token.
+        let flags = match stored.token {
+            Some(_) => SIGNED,
+            None if stored.next == 1 => EMPTY,
+            None => 0,
+        };
         let (place, channel) =
             guard.write_channel(address.hash, stored.name, flags, stored.expires_at)?;
-        channel.set_token(stored.token.unwrap_or_default());
+        if let Some(token) = stored.token {
+            channel.set_token(token);
+        }
         channel.next.set(stored.next);
         channel.first.set(stored.next);
         let head = self.zone.bucket(guard.index, address.bucket);
         channel.chain.set(head.get());
         head.set(Some(place));
         guard.shard.channels.add(1);
+        if channel.is(EMPTY) {
+            guard.begin_empty(place, channel);
+        }
         guard.wheel_insert(place, channel);
         Some(place)
     }

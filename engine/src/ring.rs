@@ -131,9 +131,10 @@ impl<'z> Guard<'z> {
     }
 
     /// Links a message in as the channel's next, for which there is room; gives its seq.
-    pub(crate) fn append(&self, channel: &Channel, message: Ref<Head>) -> u64 {
+    pub(crate) fn append(&self, place: Ref<Channel>, channel: &Channel, message: Ref<Head>) -> u64 {
         let seq = channel.next.get();
         if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
+            self.end_empty(place, channel);
             entry.set(Some(message));
             channel.next.set(seq + 1);
             self.shard.messages.add(1);

@@ -27,6 +27,16 @@ pub struct Shard {
     pub broken: Word,
     /// Channels in the hash chains.
     pub channels: Word,
+    /// Channels that never had a message ([`crate::empty`]).
+    pub empty: Word,
+    /// The memory that they take, in units of 8 bytes.
+    pub empty_units: Word,
+    /// The number of the oldest of them without subscribers; 0: there is none.
+    pub empty_since: Long,
+    /// The oldest of them without subscribers.
+    pub empty_oldest: Link<Channel>,
+    /// The newest.
+    pub empty_newest: Link<Channel>,
     /// Subscribers of all channels.
     pub subscribers: Word,
     /// Messages in all rings.

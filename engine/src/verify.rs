@@ -42,6 +42,7 @@ impl Zone {
         for index in 0..commons {
             let guard = self.lock(index, &mut WakeSet::default());
             guard.verify_channels(&mut report, &mut faults);
+            guard.verify_empty(&mut faults);
             report.addresses += guard.verify_entries(&mut faults);
             report.ids += guard.verify_ids(&mut faults);
             let reached = guard.reach();

@@ -151,7 +151,7 @@ impl Guard<'_> {
     }
 
     /// Takes out records that nobody uses and no list holds.
-    fn sweep_records(&self, place: Ref<Channel>, channel: &Channel) {
+    pub(crate) fn sweep_records(&self, place: Ref<Channel>, channel: &Channel) {
         while let Some((at, _)) = self
             .records(channel)
             .find(|(_, record)| record.count.get() == 0 && record.dirty.get() == 0)
@@ -184,6 +184,7 @@ impl Guard<'_> {
 
     /// Takes a channel out of its hash chain.
     pub(crate) fn unchain(&self, place: Ref<Channel>, channel: &Channel) {
+        self.end_empty(place, channel);
         let bucket = self.zone.address(self.name(place)).bucket;
         let next = channel.chain.get();
         let before = self

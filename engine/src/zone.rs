@@ -41,6 +41,10 @@ pub struct Header {
     /// The seq that a new channel's first message gets, less one; 0 but after a restore that left
     /// channels out ([`crate::restore`]).
     pub seq_floor: Long,
+    /// Numbers that empty channels got when they were listed ([`crate::empty`]).
+    pub empty_numbers: Long,
+    /// Empty channels that were let go to make room.
+    pub empty_evictions: Long,
     /// Messages that were let go to make room.
     pub evictions: Long,
     /// Repairs after a worker died inside.

@@ -120,7 +120,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 34] = [
+const OPERATIONS: [(&str, Operation); 36] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -219,6 +219,30 @@ const OPERATIONS: [(&str, Operation); 34] = [
             w.zone
                 .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
         }
+    }),
+    ("empty channels that come and go", |w, me| {
+        let (subscription, _) = w.subscribe(me, "e0", 0, Stay::Always).unwrap();
+        for name in ["e1", "e2", "e1", "e0"] {
+            w.subscribe(me, name, 0, Stay::Never).unwrap();
+        }
+        w.publish("e1", "its first");
+        w.zone
+            .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
+        w.zone
+            .sign(b"e2", 5000, [3; 16], &limits(), NOW, &mut wake())
+            .unwrap();
+    }),
+    ("empty channels that are let go", |w, me| {
+        for name in ["e0", "e1", "e2"] {
+            w.subscribe(me, name, 0, Stay::Never).unwrap();
+        }
+        let limits = Limits {
+            max_channels: w.zone.stats().channels - 1,
+            ..limits()
+        };
+        w.zone
+            .publish(b"instead", b"x", &limits, NOW, &mut wake())
+            .unwrap();
     }),
     ("users that come and go", |w, me| {
         for user in ["z", "a", "m", "a"] {

@@ -82,6 +82,7 @@ impl Hub {
             auth: Auth::None,
             limits: Rules::from(Limits {
                 max_channels: 1_000_000,
+                empty_channels: 50,
                 max_subscribers_per_channel: 16,
                 channel_buffer_size: 10,
                 channel_timeout: 30_000,

@@ -47,10 +47,28 @@ impl Guard<'_> {
         let mut block = self.try_allocate(size);
         // What waits in limbo may be past its readers by now. A block of another size than wanted
         // helps only with the last of its page, so this goes on as long as there are any.
-        while block.is_none() && self.reclaim(RECLAIM) > 0 {
+        while block.is_none() && self.reclaim(RECLAIM) + self.give_back_empty() > 0 {
             block = self.try_allocate(size);
         }
         block
+    }
+
+    /// Gives the pages back that were kept though all of their blocks are free; how many.
+    pub(crate) fn give_back_empty(&self) -> usize {
+        let given = (0..CLASSES).filter(|class| self.give_back_first(*class));
+        given.count()
+    }
+
+    /// Gives the first page with room of a class back, if all of its blocks are free; whether it was. Such
+    /// a page is the only one in its list.
+    fn give_back_first(&self, class: usize) -> bool {
+        let first = self.shard.partial[class].get() as usize;
+        let is_empty = first != 0 && self.zone.page(first - 1).used.get() == 0;
+        if is_empty {
+            self.unlink_page(first - 1, class);
+            self.zone.give_pages(first - 1);
+        }
+        is_empty
     }
 
     fn try_allocate(&self, size: usize) -> Option<Ref<Block>> {
@@ -128,9 +146,12 @@ impl Guard<'_> {
         page.free.set(number as u32 + 1);
         page.used.take(1);
         if was_full {
+            // Another one with room is there now.
+            self.give_back_first(class);
             self.link_page(index, class);
         }
-        // One page with room stays, so that a block that comes and goes costs no pool lock.
+        // One page with room stays, so that a block that comes and goes costs no pool lock, until the zone
+        // is full or the shard's wheel is turned.
         let is_only = page.previous.get() == 0 && page.next.get() == 0;
         if page.used.get() == 0 && !is_only {
             self.unlink_page(index, class);

@@ -8,8 +8,8 @@
 use core::mem::offset_of;
 
 use crate::cell::{Link, Ref, Word};
-use crate::geometry::MAX_SHARDS;
-use crate::limits::ChannelLimits;
+use crate::geometry::{MAX_SHARDS, PAGE};
+use crate::limits::{ChannelLimits, OnFull};
 use crate::message::{HEAD, Head, Kind};
 use crate::publication::Options;
 use crate::publish::{PublishError, RECLAIM};
@@ -109,6 +109,7 @@ impl Guard<'_> {
                 at = before.next.get();
             }
         }
+        self.retire_pieces(self.zone.at(Body::message(place)).and_then(Head::pieces));
         self.retire(place);
         self.reclaim(RECLAIM);
     }
@@ -121,17 +122,29 @@ impl Guard<'_> {
         time: u64,
         owner: impl FnOnce(&Body),
     ) -> Option<Ref<Body>> {
-        let place = self
-            .allocate(size_of::<Body>() + content.len())?
-            .cast::<Body>();
+        let mut pieces = None;
+        let size = size_of::<Body>() + content.len();
+        let place = match self.allocate(size) {
+            None if size > PAGE => {
+                pieces = Some(self.write_pieces([content, &[]])?);
+                let place = self.allocate(size_of::<Body>());
+                if place.is_none() {
+                    self.free_pieces(pieces);
+                }
+                place
+            }
+            place => place,
+        };
+        let place = place?.cast::<Body>();
         let body = self.zone.at(place)?;
         owner(body);
         for count in &body.counts {
             count.set(0);
         }
         let message = Body::message(place);
+        let options = Options::default();
         self.zone
-            .write_message(message, Kind::Broadcast, content, &Options::default(), time);
+            .write_message(message, Kind::Broadcast, content, &options, time, pieces);
         body.next.set(self.shard.broadcasts.get());
         self.shard.broadcasts.set(Some(place));
         Some(place)
@@ -160,17 +173,22 @@ impl Zone {
         content: &[u8],
         now: u64,
     ) -> Result<Broadcast, PublishError> {
-        let guard = self.lock_commons();
-        guard.reclaim(RECLAIM);
-        let written = guard.write_body(content, now, |body| {
-            body.slot.set(u32::from(worker.slot));
-            body.incarnation.set(worker.incarnation);
-            body.over.set(0);
+        // Nothing is evicted for it: it would go to the channels that lose their messages.
+        let (shard, mut wake) = (self.commons(), WakeSet::default());
+        let written = self.with_room(OnFull::Refuse, shard, &mut wake, |_| {
+            let guard = self.lock_commons();
+            guard.reclaim(RECLAIM);
+            let written = guard.write_body(content, now, |body| {
+                body.slot.set(u32::from(worker.slot));
+                body.incarnation.set(worker.incarnation);
+                body.over.set(0);
+            });
+            written.ok_or(PublishError::ZoneFull)
         });
-        let Some(place) = written else {
+        if written.is_err() {
             self.header().refused_publishes.next();
-            return Err(PublishError::ZoneFull);
-        };
+        }
+        let place = written?;
         Ok(Broadcast {
             body: place,
             shard: 0,

@@ -46,7 +46,7 @@ impl Guard<'_> {
             self.append(place, log, message);
             self.mark_dirty(log, wake);
         } else {
-            self.free(message);
+            self.free_message(message);
         }
     }
 

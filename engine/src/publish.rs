@@ -184,7 +184,7 @@ impl Zone {
                 .ok_or(PublishError::ZoneFull)?;
             let done = key.map(|key| guard.new_done(key));
             let give_back = || {
-                guard.free(message);
+                guard.free_message(message);
                 if let Some(Some(done)) = done {
                     guard.free(done);
                 }

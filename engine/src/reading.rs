@@ -9,6 +9,7 @@ use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
 use crate::limits::{ChannelLimits, Limits, OnFull};
 use crate::message::{Message, MessageRef};
+use crate::pieces::Joined;
 use crate::publish::{PublishError, RECLAIM};
 use crate::registry::WorkerId;
 use crate::room::{Refusal, Shortage};
@@ -138,6 +139,7 @@ pub struct Window {
 pub struct Reading<'z> {
     zone: &'z Zone,
     worker: WorkerId,
+    joined: Joined,
     one_thread: PhantomData<*const ()>,
 }
 
@@ -155,6 +157,7 @@ impl Zone {
         Reading {
             zone: self,
             worker,
+            joined: Joined::default(),
             one_thread: PhantomData,
         }
     }
@@ -349,9 +352,11 @@ impl Reading<'_> {
         let Some(place) = message.0 else {
             return Message::EXPIRED;
         };
+        // Under one epoch no other message comes to its place.
+        let epoch = self.zone.slot(self.worker.slot).reading.get();
         // SAFETY: the reference came from this reading's window or subscribe (or from an earlier one
         // of this turn, which the caller must not keep), so the published epoch protects it.
-        unsafe { self.zone.message_at(place) }
+        unsafe { self.zone.message_at(place, &self.joined, epoch) }
     }
 }
 

@@ -187,8 +187,12 @@ impl Guard<'_> {
             reached.add(id);
         }
         self.each_message(|message| {
-            if !self.zone.at(message).is_some_and(Head::is_broadcast) {
-                reached.add(message);
+            let Some(head) = self.zone.at(message).filter(|head| !head.is_broadcast()) else {
+                return;
+            };
+            reached.add(message);
+            for piece in self.zone.pieces(head.pieces()) {
+                reached.add(piece);
             }
         });
         reached.sort();
@@ -200,6 +204,10 @@ impl Guard<'_> {
         let mut reached = Reached::default();
         for body in self.bodies() {
             reached.add(body);
+            let head = self.zone.at(Body::message(body));
+            for piece in self.zone.pieces(head.and_then(Head::pieces)) {
+                reached.add(piece);
+            }
         }
         for order in self.all_orders() {
             reached.add(order);

@@ -224,6 +224,7 @@ impl Zone {
             done += guard.turn_wheel(limits, now, budget - done, wake);
             guard.forget(now, 4096);
             guard.reclaim(4096);
+            guard.give_back_empty();
             if done >= budget {
                 break;
             }

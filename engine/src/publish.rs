@@ -172,7 +172,7 @@ impl Zone {
         let key = once.map(|once| self.key_of(name, publication, once, now));
         let address = self.address(name);
         self.ask_for_bucket(address.shard, address.bucket);
-        let published = self.with_room(limits.on_full, address.shard, wake, |wake| {
+        let mut published = self.with_room(limits.on_full, address.shard, wake, |wake| {
             let guard = self.lock(address.shard, wake);
             guard.ask_for_channel(address.bucket);
             if let Some(known) = key.and_then(|key| guard.find_done(key, now)) {
@@ -212,10 +212,9 @@ impl Zone {
                 channel.flag(EXPIRING);
             }
             let seq = guard.append(place, channel, message);
-            let crowded = match (done, key) {
-                (Some(Some(done)), Some(key)) => guard.keep_promise(done, key, now),
-                _ => false,
-            };
+            if let Some(Some(done)) = done {
+                guard.keep_promise(done, now);
+            }
             guard.keep_until(place, channel, now + limits.channel_timeout);
             if limits.message_ttl > 0 || options.until.is_some() {
                 let kept = match limits.message_ttl {
@@ -232,9 +231,12 @@ impl Zone {
                 created,
                 subscribers: channel.subscribers.get(),
                 repeated: false,
-                crowded,
+                crowded: false,
             })
         });
+        if let (Ok(published), Some(key)) = (&mut published, key) {
+            published.crowded = !published.repeated && self.forget_surplus(key, now, wake);
+        }
         if matches!(&published, Err(error) if *error != PublishError::IdReused) {
             self.header().refused_publishes.next();
         }

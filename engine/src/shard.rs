@@ -4,7 +4,7 @@ use crate::blocks::{Block, CLASSES};
 use crate::broadcast::Body;
 use crate::cell::{Link, Long, Word};
 use crate::channel::Channel;
-use crate::once::Done;
+use crate::once::Ages;
 use crate::robust::{Locked, RobustMutex};
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -43,12 +43,8 @@ pub struct Shard {
     pub messages: Word,
     /// Entries of client addresses.
     pub addresses: Word,
-    /// Ids of publishes that were done.
-    pub ids: Word,
-    /// The one that was made first.
-    pub ids_oldest: Link<Done>,
-    /// The one that was made last.
-    pub ids_newest: Link<Done>,
+    /// Ids of publishes that were done, of back ends and of clients ([`crate::once`]).
+    pub ids: [Ages; 2],
     /// Lists of pages with room, by class.
     pub partial: [Word; CLASSES],
     /// Blocks put into limbo since the last bag was sealed.

@@ -25,6 +25,7 @@ fn publish_once(world: &World, name: &str, id: &str) -> Published {
         id: id.as_bytes(),
         window: 60_000,
         most: 4,
+        client: false,
     };
     let publication = Publication {
         content: b"once",

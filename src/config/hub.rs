@@ -70,6 +70,7 @@ impl Hub {
             id: id.as_bytes(),
             window: self.idempotency_window,
             most: self.max_idempotency_ids,
+            client: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use icomet_engine::{Publication, SubscribeError};
+use icomet_engine::{Once, Publication, SubscribeError};
 use icomet_protocol::api::answer;
 use icomet_protocol::command::{self, Action, Command, Failure};
 use icomet_protocol::frame::{Socket, socket_text};
@@ -98,7 +98,10 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 event: event.as_deref().unwrap_or_default().as_bytes(),
                 exclude: exclude.then(tag).unwrap_or_default(),
                 ttl: *ttl,
-                once: once.as_deref().map(|id| hub.once(id)),
+                once: once.as_deref().map(|id| Once {
+                    client: true,
+                    ..hub.once(id)
+                }),
             };
             let published = publish::publish_to(&hub, channel, &publication)?;
             let epoch = hub.zone.get().map_or(0, |zone| zone.epoch());

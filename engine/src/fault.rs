@@ -11,7 +11,7 @@
 pub fn step() {}
 
 #[cfg(feature = "fault-injection")]
-pub use armed::{DISARM, VERIFY, arm, disarm, obey_signals, orders, step, take_verify};
+pub use armed::{DISARM, VERIFY, arm, disarm, left, obey_signals, orders, step, take_verify};
 
 #[cfg(feature = "fault-injection")]
 mod armed {
@@ -64,6 +64,11 @@ mod armed {
     /// Takes [`arm`] back; whether it had still to come.
     pub fn disarm() -> bool {
         LEFT.swap(-1, Ordering::Relaxed) >= 0
+    }
+
+    /// Stores that are left until [`arm`]'s.
+    pub fn left() -> u32 {
+        u32::try_from(LEFT.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
     /// Called before each store.

@@ -268,7 +268,8 @@ impl Reading<'_> {
         let tag = request.user.map_or(0, |user| zone.user_tag(user));
         let from = guard.first_for(channel, from, tag, now);
         guard.collect(channel, from, FIRST, now, messages);
-        let ready = told || lost.is_some() || !messages.is_empty();
+        let found = messages.iter().any(|message| message.0.is_some());
+        let ready = told || lost.is_some() || found;
         let stays = match request.stay {
             Stay::Always => true,
             Stay::UnlessReady => !ready,

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{NOW, World, limits};
-use icomet_engine::{Limits, Page, Publication, Stay, WakeSet};
+use icomet_engine::{Authority, Limits, Page, Publication, Request, Stay, WakeSet};
 
 const MANY: u64 = 200_000;
 
@@ -95,10 +95,28 @@ fn what_is_left_is_found_on_every_way() {
         assert!((3..=3 + 1024).contains(&world.zone.stats().messages));
         world.check();
         // A subscriber comes to the next one at once, and misses nothing.
-        let (subscription, texts) = world.subscribe(world.me, "a", 2, Stay::Never).unwrap();
+        let request = Request {
+            name: b"a",
+            seq: 2,
+            epoch: None,
+            authority: Authority::Open,
+            stay: Stay::Never,
+            user: None,
+        };
+        let mut found = Vec::new();
+        let reading = world.zone.reading(world.me);
+        let subscribed = reading.subscribe(
+            &request,
+            &roomy(),
+            NOW + 3000,
+            &mut found,
+            &mut WakeSet::default(),
+        );
+        let subscription = subscribed.unwrap();
         assert!(subscription.lost.is_none() && !subscription.told);
         assert_eq!(subscription.first, MANY + 2);
-        assert_eq!(texts[0], "between");
+        assert_eq!(reading.message(found[0]).content, b"between");
+        drop(reading);
         publish(&world, b"live", None);
         assert_eq!(history(&world, 1, true, NOW + 3000)[0].0, last + 1);
         world.check();

@@ -83,7 +83,7 @@ impl Guard<'_> {
             count.take(1);
         }
         if body.is_done() {
-            self.zone.lock_commons().retire_body(place);
+            self.zone.retire_body_soon(place);
         }
     }
 
@@ -176,7 +176,7 @@ impl Zone {
         // Nothing is evicted for it: it would go to the channels that lose their messages.
         let (shard, mut wake) = (self.commons(), WakeSet::default());
         let written = self.with_room(OnFull::Refuse, shard, &mut wake, |_| {
-            let guard = self.lock_commons();
+            let guard = self.lock_commons().ok_or(PublishError::Busy)?;
             guard.reclaim(RECLAIM);
             let written = guard.write_body(content, now, |body| {
                 body.slot.set(u32::from(worker.slot));
@@ -211,7 +211,9 @@ impl Zone {
         let buckets = self.geometry().buckets as usize;
         let mut left = budget.max(1) * 8;
         while job.shard < self.shard_count() {
-            let guard = self.lock(job.shard, wake);
+            let Some(guard) = self.lock(job.shard, wake) else {
+                return false;
+            };
             while job.bucket < buckets {
                 if left == 0 {
                     return false;
@@ -247,7 +249,28 @@ impl Zone {
         if let Some(body) = self.at(job.body) {
             body.over.set(1);
         }
-        self.lock_commons().retire_body(job.body);
+        self.retire_body_soon(job.body);
         true
+    }
+
+    /// Lets a body go that nothing refers to, or has it looked for by the next who expires channels.
+    pub(crate) fn retire_body_soon(&self, place: Ref<Body>) {
+        match self.lock_commons() {
+            Some(commons) => commons.retire_body(place),
+            None => self.header().late_bodies.set(1),
+        }
+    }
+
+    /// Lets go what [`Zone::retire_body_soon`] could not.
+    pub(crate) fn retire_late_bodies(&self, wake: &mut WakeSet) {
+        if self.header().late_bodies.get() == 0 {
+            return;
+        }
+        if let Some(commons) = self.try_lock(self.commons(), wake) {
+            self.header().late_bodies.set(0);
+            for place in commons.bodies() {
+                commons.retire_body(place);
+            }
+        }
     }
 }

@@ -26,7 +26,7 @@ impl Zone {
         let limits = limits.of(name);
         let address = self.address(name);
         self.with_room(limits.on_full, address.shard, wake, |wake| {
-            let guard = self.lock(address.shard, wake);
+            let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
             let Some((place, old)) = guard.find(address, name) else {
                 return Ok(None);
             };

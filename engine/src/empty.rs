@@ -244,7 +244,9 @@ impl Zone {
             .filter(|(since, _)| *since != 0)
             .min();
         let Some((_, index)) = oldest else { return 0 };
-        let gone = self.lock(index, wake).evict_empty(most, wake);
+        let gone = self
+            .lock(index, wake)
+            .map_or(0, |guard| guard.evict_empty(most, wake));
         self.header().empty_evictions.plus(gone as u64);
         gone
     }

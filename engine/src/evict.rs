@@ -67,7 +67,7 @@ impl Zone {
         let turn = header.evict_at.get() as usize;
         let others = (0..shards).map(|n| (turn + n) % shards);
         for index in core::iter::once(shard).chain(others) {
-            let gone = self.lock(index, wake).evict(turn);
+            let gone = self.lock(index, wake).map_or(0, |guard| guard.evict(turn));
             if gone > 0 {
                 for _ in 0..gone {
                     header.evictions.next();

@@ -11,13 +11,16 @@
 pub fn step() {}
 
 #[cfg(feature = "fault-injection")]
-pub use armed::{DISARM, VERIFY, arm, disarm, left, obey_signals, orders, step, take_verify};
+pub use armed::{
+    DISARM, VERIFY, arm, arm_stop, disarm, left, obey_signals, orders, step, take_verify,
+};
 
 #[cfg(feature = "fault-injection")]
 mod armed {
     use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
     static LEFT: AtomicI64 = AtomicI64::new(-1);
+    static STOPS: AtomicBool = AtomicBool::new(false);
     static TO_VERIFY: AtomicBool = AtomicBool::new(false);
 
     /// The value of a signal that takes an earlier one back.
@@ -66,6 +69,12 @@ mod armed {
         LEFT.swap(-1, Ordering::Relaxed) >= 0
     }
 
+    /// Stops this process, as by `kill -STOP`, before the store number `n` from now.
+    pub fn arm_stop(n: u32) {
+        STOPS.store(true, Ordering::Relaxed);
+        arm(n);
+    }
+
     /// Stores that are left until [`arm`]'s.
     pub fn left() -> u32 {
         u32::try_from(LEFT.load(Ordering::Relaxed)).unwrap_or_default()
@@ -79,7 +88,10 @@ mod armed {
             return;
         }
         LEFT.store(left - 1, Ordering::Relaxed);
-        if left == 0 {
+        if left == 0 && STOPS.swap(false, Ordering::Relaxed) {
+            // SAFETY: plain system calls.
+            unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+        } else if left == 0 {
             // SAFETY: plain system calls; SIGKILL to oneself does not return.
             unsafe {
                 libc::kill(libc::getpid(), libc::SIGKILL);

@@ -47,7 +47,7 @@ impl Reading<'_> {
             reverse,
         } = *page;
         let address = zone.address(name);
-        let guard = zone.lock(address.shard, &mut WakeSet::default());
+        let guard = zone.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         guard.drop_outdated(channel, limits.of(name), now);
         let (first, next) = (channel.first.get(), channel.next.get());

@@ -33,6 +33,7 @@ mod address;
 mod ahead;
 mod blocks;
 mod broadcast;
+pub mod busy;
 mod cell;
 mod channel;
 mod dirty;
@@ -77,6 +78,7 @@ mod zone;
 
 pub use address::{Admission, ClientAddress, EnterError};
 pub use broadcast::Broadcast;
+pub use busy::{Stuck, take_stuck, was_refused};
 pub use channel::ChannelRef;
 pub use dirty::DirtyList;
 pub use glob::Glob;

@@ -162,7 +162,10 @@ impl Zone {
                 .min();
             let Some((until, index)) = oldest else { break };
             crowded |= until > now;
-            self.lock(index, wake).forget_oldest(key.kind);
+            let Some(guard) = self.lock(index, wake) else {
+                break;
+            };
+            guard.forget_oldest(key.kind);
         }
         crowded
     }

@@ -8,6 +8,7 @@
 //! A single page is taken as far at the beginning as there is one, a run as far at the end: so small blocks
 //! and large ones are apart, and what frees one run leaves room for another.
 
+use crate::busy;
 use crate::cell::{Long, Ref, Word};
 use crate::geometry::PAGE;
 use crate::robust::{Locked, RobustMutex};
@@ -131,12 +132,12 @@ impl Zone {
         unsafe { self.element(self.geometry().bitmap_at, word) }
     }
 
-    fn lock_pool(&self) -> Guard<'_> {
+    fn lock_pool(&self) -> Option<Guard<'_>> {
         let pool = &self.header().pool;
-        if pool.lock.lock() == Locked::OwnerDied {
+        if busy::lock(&pool.lock, "the free pages")? == Locked::OwnerDied {
             self.rebuild_pool();
         }
-        Guard(pool)
+        Some(Guard(pool))
     }
 
     fn rebuild_pool(&self) {
@@ -177,7 +178,7 @@ impl Zone {
 
     /// Takes a run of pages for a shard, whose lock is held; `None` when there is none that long.
     pub(crate) fn take_pages(&self, owned: Owned) -> Option<usize> {
-        let guard = self.lock_pool();
+        let guard = self.lock_pool()?;
         let want = owned.pages as usize;
         if (guard.0.free.get() as usize) < want {
             return None;
@@ -253,11 +254,15 @@ impl Zone {
         end
     }
 
-    /// Gives a run back; its shard's lock is held, and nothing leads into it any more.
-    pub(crate) fn give_pages(&self, start: usize) {
-        let guard = self.lock_pool();
+    /// Gives a run back; its shard's lock is held, and nothing leads into it any more. Whether it could.
+    pub(crate) fn give_pages(&self, start: usize) -> bool {
+        let Some(guard) = self.lock_pool() else {
+            return false;
+        };
         let page = self.page(start);
-        let Some(owned) = page.owned() else { return };
+        let Some(owned) = page.owned() else {
+            return true;
+        };
         page.state.set(0);
         let end = (start + owned.pages as usize).min(self.geometry().pages as usize);
         for index in start..end {
@@ -267,6 +272,7 @@ impl Zone {
         if start < guard.0.hint.get() as usize {
             guard.0.hint.set(start as u32);
         }
+        true
     }
 
     /// The runs that a shard owns, as their first pages.
@@ -288,7 +294,7 @@ impl Zone {
 
     /// Checks the pool against the descriptors; takes its lock.
     pub(crate) fn verify_pool(&self, faults: &mut Vec<String>) {
-        let guard = self.lock_pool();
+        let guard = self.surely(|_| self.lock_pool());
         let pages = self.geometry().pages as usize;
         let mut free = 0;
         let mut index = 0;

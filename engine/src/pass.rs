@@ -26,7 +26,7 @@ impl Zone {
         to: WorkerId,
     ) -> Option<ChannelRef> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (place, channel) = guard.find(address, name)?;
         // Beyond its end: that of a channel whose place this one has taken.
         if place.units() != number || cursor > channel.next.get() {
@@ -56,7 +56,9 @@ impl Zone {
     /// Whether [`Zone::pass_on`] would find that channel now.
     pub fn can_pass_on(&self, name: &[u8], number: u32, cursor: u64) -> bool {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let Some(guard) = self.lock(address.shard, &mut WakeSet::default()) else {
+            return false;
+        };
         guard
             .find(address, name)
             .is_some_and(|(place, channel)| place.units() == number && cursor <= channel.next.get())

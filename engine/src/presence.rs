@@ -69,7 +69,9 @@ impl Zone {
         _limits: &impl ChannelLimits,
         _now: u64,
     ) -> Result<(ChannelRef, u64), SubscribeError> {
-        let guard = self.lock(index, &mut WakeSet::default());
+        let guard = self
+            .lock(index, &mut WakeSet::default())
+            .ok_or(SubscribeError::Busy)?;
         let place = guard.log().ok_or(SubscribeError::ZoneFull)?;
         let log = self.at(place).ok_or(SubscribeError::ZoneFull)?;
         if log.subscribers.get() == 0 {

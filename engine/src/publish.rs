@@ -41,14 +41,18 @@ pub enum PublishError {
     ZoneFull,
     /// Its id was given to another publication before ([`crate::Once`]).
     IdReused,
+    /// Somebody holds a lock too long ([`crate::take_stuck`]).
+    Busy,
 }
 
 impl Refusal for PublishError {
+    const BUSY: Self = PublishError::Busy;
+
     fn shortage(self) -> Option<Shortage> {
         match self {
             PublishError::TooManyChannels => Some(Shortage::Channels),
             PublishError::ZoneFull => Some(Shortage::Memory),
-            PublishError::MessageTooLarge | PublishError::IdReused => None,
+            PublishError::MessageTooLarge | PublishError::IdReused | PublishError::Busy => None,
         }
     }
 }
@@ -60,6 +64,7 @@ impl fmt::Display for PublishError {
             PublishError::MessageTooLarge => "the message is too large",
             PublishError::ZoneFull => "the zone is full",
             PublishError::IdReused => "the id was used for other content",
+            PublishError::Busy => "a worker holds the zone",
         })
     }
 }
@@ -173,7 +178,7 @@ impl Zone {
         let address = self.address(name);
         self.ask_for_bucket(address.shard, address.bucket);
         let mut published = self.with_room(limits.on_full, address.shard, wake, |wake| {
-            let guard = self.lock(address.shard, wake);
+            let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
             guard.ask_for_channel(address.bucket);
             if let Some(known) = key.and_then(|key| guard.find_done(key, now)) {
                 return known;
@@ -256,7 +261,7 @@ impl Zone {
         let limits = limits.of(name);
         let address = self.address(name);
         self.with_room(limits.on_full, address.shard, wake, |wake| {
-            let guard = self.lock(address.shard, wake);
+            let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
             let (place, channel, created) =
                 guard.find_or_create(address, name, limits, now, false, wake)?;
             guard.drop_outdated(channel, limits, now);
@@ -286,7 +291,7 @@ impl Zone {
         wake: &mut WakeSet,
     ) -> Option<u64> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, wake);
+        let guard = self.lock(address.shard, wake)?;
         let (place, channel) = guard.find(address, name)?;
         let next = channel.next.get();
         guard.wheel_remove(channel);
@@ -307,7 +312,7 @@ impl Zone {
     /// Lets a channel's messages go. Its next seq, if it is there.
     pub fn clear(&self, name: &[u8]) -> Option<u64> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         guard.drop_all(channel);
         guard.reclaim(RECLAIM);
@@ -317,7 +322,7 @@ impl Zone {
     /// What there is to tell of a channel, if it is there.
     pub fn channel(&self, name: &[u8]) -> Option<ChannelInfo> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         Some(ChannelInfo {
             subscribers: channel.subscribers.get(),

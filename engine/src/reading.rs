@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 
 use subtle::ConstantTimeEq;
 
+use crate::busy::Later;
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
 use crate::limits::{ChannelLimits, Limits, OnFull};
@@ -95,14 +96,20 @@ pub enum SubscribeError {
     TooManySubscribers,
     /// The zone has no memory for it.
     ZoneFull,
+    /// Somebody holds a lock too long ([`crate::take_stuck`]).
+    Busy,
 }
 
 impl Refusal for SubscribeError {
+    const BUSY: Self = SubscribeError::Busy;
+
     fn shortage(self) -> Option<Shortage> {
         match self {
             SubscribeError::TooManyChannels => Some(Shortage::Channels),
             SubscribeError::ZoneFull => Some(Shortage::Memory),
-            SubscribeError::WrongToken | SubscribeError::TooManySubscribers => None,
+            SubscribeError::WrongToken
+            | SubscribeError::TooManySubscribers
+            | SubscribeError::Busy => None,
         }
     }
 }
@@ -114,6 +121,7 @@ impl fmt::Display for SubscribeError {
             SubscribeError::TooManyChannels => "too many channels",
             SubscribeError::TooManySubscribers => "too many subscribers",
             SubscribeError::ZoneFull => "the zone is full",
+            SubscribeError::Busy => "a worker holds the zone",
         })
     }
 }
@@ -132,6 +140,9 @@ pub struct Window {
     pub lost: u64,
     /// An administrator closed the channel.
     pub closed: bool,
+    /// Somebody holds a lock too long: what there is was not looked at. The channel comes to its worker's
+    /// list of dirty channels again ([`Zone::settle`]).
+    pub busy: bool,
 }
 
 /// A worker reads: messages that it finds are not freed while this lives, which is within one turn of
@@ -185,7 +196,9 @@ impl Zone {
             return true;
         };
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let Some(guard) = self.lock(address.shard, &mut WakeSet::default()) else {
+            return false;
+        };
         let found = guard.find(address, name);
         found.is_some_and(|(_, channel)| is_token(channel, sent))
     }
@@ -232,7 +245,7 @@ impl Reading<'_> {
     ) -> Result<Subscription, SubscribeError> {
         let zone = self.zone;
         let address = zone.address(request.name);
-        let guard = zone.lock(address.shard, wake);
+        let guard = zone.lock(address.shard, wake).ok_or(SubscribeError::Busy)?;
         let (place, channel, created) = match request.authority {
             Authority::Open => guard
                 .find_or_create(address, request.name, limits, now, true, wake)
@@ -311,15 +324,27 @@ impl Reading<'_> {
                 next: from,
                 lost: 0,
                 closed: true,
+                busy: false,
             };
         };
-        let guard = self.zone.lock(known.shard(), &mut WakeSet::default());
+        let Some(guard) = self.zone.lock(known.shard(), &mut WakeSet::default()) else {
+            // Its worker is told again that it got something.
+            self.zone.put_off(Later::Look(channel));
+            return Window {
+                first: from,
+                next: from,
+                lost: 0,
+                closed: false,
+                busy: true,
+            };
+        };
         let Some(channel) = self.zone.at(place) else {
             return Window {
                 first: from,
                 next: from,
                 lost: 0,
                 closed: true,
+                busy: false,
             };
         };
         let next = channel.next.get();
@@ -330,6 +355,7 @@ impl Reading<'_> {
                 next,
                 lost: 0,
                 closed: true,
+                busy: false,
             };
         }
         guard.drop_outdated(channel, limits.of(guard.name(place)), now);
@@ -341,6 +367,7 @@ impl Reading<'_> {
             next,
             lost: left - from,
             closed: channel.is(CLOSED),
+            busy: false,
         }
     }
 
@@ -379,6 +406,7 @@ impl From<PublishError> for SubscribeError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::TooManyChannels => SubscribeError::TooManyChannels,
+            PublishError::Busy => SubscribeError::Busy,
             PublishError::ZoneFull | PublishError::MessageTooLarge | PublishError::IdReused => {
                 SubscribeError::ZoneFull
             }

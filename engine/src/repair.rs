@@ -42,15 +42,17 @@ impl Reached {
 }
 
 impl Guard<'_> {
-    /// Makes everything anew that is not the truth.
-    pub(crate) fn repair(&self) {
+    /// Makes everything anew that is not the truth; whether it could.
+    pub(crate) fn repair(&self) -> bool {
         let zone = self.zone;
         if self.index == zone.commons() {
             self.collect_garbage(&self.reach_bodies());
         } else {
             self.settle_ids();
             self.settle_closed();
-            self.recount_broadcasts();
+            if !self.recount_broadcasts() {
+                return false;
+            }
             self.recount();
             self.recount_members();
             self.collect_garbage(&self.reach());
@@ -62,6 +64,7 @@ impl Guard<'_> {
         }
         self.shard.broken.set(0);
         zone.header().repairs.next();
+        true
     }
 
     /// A channel that was being closed: closing it is brought to its end.
@@ -129,8 +132,10 @@ impl Guard<'_> {
     /// Counts the ring entries of each broadcast anew. Each count is one store from what stood there
     /// to what is true, and what stood there is never too low; so a repair that is cut short leaves no
     /// body to be let go that a ring still leads to.
-    fn recount_broadcasts(&self) {
-        let commons = self.zone.lock_commons();
+    fn recount_broadcasts(&self) -> bool {
+        let Some(commons) = self.zone.lock_commons() else {
+            return false;
+        };
         let mut entries: HashMap<u32, u32> = HashMap::new();
         self.each_message(|message| {
             if self.zone.at(message).is_some_and(Head::is_broadcast) {
@@ -144,6 +149,7 @@ impl Guard<'_> {
             }
             commons.retire_body(place);
         }
+        true
     }
 
     fn each_message(&self, mut each: impl FnMut(Ref<Head>)) {

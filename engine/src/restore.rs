@@ -16,7 +16,6 @@ use crate::message::{self, Kind};
 use crate::publication::{MAX_EVENT, Options};
 use crate::shard::Guard;
 use crate::snapshot::{Identity, StoredChannel, StoredContent, StoredMessage};
-use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 /// Longest name that a channel can hold, in bytes.
@@ -119,7 +118,7 @@ impl Zone {
     }
 
     fn lock_to_fill(&self, shard: usize) -> Guard<'_> {
-        self.lock(shard, &mut WakeSet::default())
+        self.lock_surely(shard)
     }
 }
 
@@ -128,7 +127,7 @@ impl<L: ChannelLimits> Restore<'_, L> {
     pub fn broadcast(&mut self, time: u64, content: &[u8]) {
         let body = fits(content, &Options::default()).then(|| {
             self.zone
-                .lock_commons()
+                .lock_surely(self.zone.commons())
                 .write_body(content, time, |body| body.over.set(1))
         });
         self.bodies.push(body.flatten());
@@ -270,7 +269,7 @@ impl<L: ChannelLimits> Restore<'_, L> {
 
 impl<L> Drop for Restore<'_, L> {
     fn drop(&mut self) {
-        let commons = self.zone.lock_commons();
+        let commons = self.zone.lock_surely(self.zone.commons());
         for body in self.bodies.iter().flatten() {
             commons.retire_body(*body);
         }

@@ -1,5 +1,6 @@
 //! Making room for an operation that found none.
 
+use crate::busy;
 use crate::limits::OnFull;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -29,6 +30,9 @@ pub(crate) enum Shortage {
 pub(crate) trait Refusal: Copy {
     /// What room may help with.
     fn shortage(self) -> Option<Shortage>;
+
+    /// Somebody holds a lock too long.
+    const BUSY: Self;
 }
 
 impl Zone {
@@ -48,6 +52,10 @@ impl Zone {
                 Ok(_) => return result,
                 Err(error) => error.shortage(),
             };
+            // Somebody holds a lock: what is not got is not for want of it, and no message goes for that.
+            if shortage.is_some() && busy::was_refused() {
+                return result.map_err(|_| E::BUSY);
+            }
             let most = match shortage {
                 None => return result,
                 Some(Shortage::Channels) => 1,

@@ -13,7 +13,6 @@ use crate::message::{Head, Message};
 use crate::pieces::Joined;
 use crate::publication::Options;
 use crate::shard::Guard;
-use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 /// What makes a zone's seqs go on in another one.
@@ -81,7 +80,7 @@ impl Zone {
     pub fn snapshot(&self) -> Snapshot<'_> {
         // The commons come last, as for everybody who holds a shard.
         let guards: Vec<_> = (0..=self.shard_count())
-            .map(|index| self.lock(index, &mut WakeSet::default()))
+            .map(|index| self.lock_surely(index))
             .collect();
         let buckets = self.geometry().buckets as usize;
         let channels = guards

@@ -169,7 +169,9 @@ impl Zone {
         let mut left = budget.max(1) * 8;
         while cursor.shard < self.shard_count() {
             let mut names: Vec<Vec<u8>> = Vec::new();
-            let guard = self.lock(cursor.shard, &mut WakeSet::default());
+            let Some(guard) = self.lock(cursor.shard, &mut WakeSet::default()) else {
+                return false;
+            };
             while cursor.bucket < buckets && left > 0 {
                 left -= 1;
                 for place in guard.chain(cursor.bucket) {

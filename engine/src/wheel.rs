@@ -214,6 +214,7 @@ impl Zone {
     ) -> usize {
         let second = now / 1000;
         let mut done = 0;
+        self.retire_late_bodies(wake);
         for index in 0..self.shard_count() {
             if self.shard(index).wheel_time.get() >= second {
                 continue;

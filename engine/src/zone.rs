@@ -45,6 +45,8 @@ pub struct Header {
     pub empty_numbers: Long,
     /// Empty channels that were let go to make room.
     pub empty_evictions: Long,
+    /// Bodies of broadcasts may be done that are in the commons' list yet.
+    pub late_bodies: Word,
     /// Messages that were let go to make room.
     pub evictions: Long,
     /// Repairs after a worker died inside.

@@ -156,6 +156,9 @@ fn not_joined(hub: &Hub, error: JoinError) -> Failure {
         JoinError::Refused(SubscribeError::TooManySubscribers) => {
             Failure::new("too_many_subscribers", "Too many subscribers")
         }
+        JoinError::Refused(SubscribeError::Busy) => {
+            Failure::new("busy", "a worker of this server stands still: try again")
+        }
         JoinError::Refused(SubscribeError::ZoneFull) => {
             log::zone_full(&hub.name);
             Failure::new("zone_full", "the zone of this hub is full")

@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ptr::addr_of;
 use std::thread::LocalKey;
 
-use icomet_engine::ClientAddress;
+use icomet_engine::{ClientAddress, Stuck};
 use nginx_sys::{
     NGX_LOG_ALERT, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
     ngx_cycle, ngx_cycle_t, ngx_log_t,
@@ -128,6 +128,24 @@ pub fn ids_crowded(hub: &str, max: u32) {
              idempotency_window is over (max_idempotency_ids)"
         ));
     });
+}
+
+/// A worker does not give a lock back.
+pub fn stuck(stuck: &Stuck) {
+    let what = stuck.what;
+    let whose = match stuck.pid {
+        0 => "a process".to_owned(),
+        pid => format!("process {pid}"),
+    };
+    if stuck.errno != 0 {
+        return alert(&format!(
+            "the lock of {what} is broken (errno {}): restart nginx",
+            stuck.errno
+        ));
+    }
+    error(&format!(
+        "{whose} holds {what}, and does not go on (is it stopped?): what needs it is refused or put off"
+    ));
 }
 
 /// A hub's zone is full.

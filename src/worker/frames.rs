@@ -39,6 +39,8 @@ pub struct Batch {
     /// The channel's next seq; larger than `next` when there is more than this batch took.
     pub channel_next: u64,
     closed: bool,
+    /// A worker holds the zone: it is not known what there is ([`Window::busy`]).
+    pub busy: bool,
     messages: Vec<MessageRef>,
 }
 
@@ -62,6 +64,7 @@ impl Batch {
             first,
             next,
             closed,
+            busy,
             ..
         } = window;
         let batch = Batch {
@@ -71,6 +74,7 @@ impl Batch {
             next,
             channel_next: next,
             closed,
+            busy,
             messages,
         };
         batch.fit(reading, bytes)
@@ -93,6 +97,7 @@ impl Batch {
             next,
             channel_next: next,
             closed: false,
+            busy: false,
             messages,
         };
         batch.fit(reading, bytes)

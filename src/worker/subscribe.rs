@@ -82,6 +82,7 @@ pub fn status_of(error: &SubscribeError) -> (u16, &'static [u8]) {
         SubscribeError::TooManyChannels => (429, b"Too many channels"),
         SubscribeError::TooManySubscribers => (429, b"Too many subscribers"),
         SubscribeError::ZoneFull => (507, b"The zone of this hub is full"),
+        SubscribeError::Busy => (503, b"Busy, try again"),
     }
 }
 

@@ -210,6 +210,7 @@ impl Play {
             }
             PublishError::ZoneFull => assert!(self.scarce, "refused with room left"),
             PublishError::MessageTooLarge => panic!("no message is that large"),
+            PublishError::Busy => panic!("nobody stands still"),
             PublishError::IdReused => panic!("no message has an id"),
         }
     }

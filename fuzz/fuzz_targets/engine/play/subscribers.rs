@@ -127,6 +127,7 @@ impl Play {
                 let there = self.model.names.len() as u64;
                 assert!(there >= most || empty.count() as u64 >= share);
             }
+            SubscribeError::Busy => panic!("nobody stands still"),
             SubscribeError::TooManySubscribers => {
                 let until = self.until();
                 let most = self.limits.max_subscribers_per_channel;

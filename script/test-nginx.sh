@@ -24,10 +24,10 @@ export TEST_NGINX_RANDOMIZE=1
 
 case $mode in
     plain)
-        exec prove -j2 "${suites[@]}"
+        exec prove -j4 "${suites[@]}"
         ;;
     hup)
-        TEST_NGINX_USE_HUP=1 exec prove -j2 "${suites[@]}"
+        TEST_NGINX_USE_HUP=1 exec prove -j4 "${suites[@]}"
         ;;
     valgrind) ;;
     *)

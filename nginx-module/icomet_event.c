@@ -39,6 +39,19 @@ icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay)
 }
 
 
+/* ngx_add_timer() leaves one that differs by less than 300 ms as it is. */
+
+void
+icomet_timer_set_exactly(ngx_event_t *ev, ngx_msec_t delay)
+{
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+
+    ngx_add_timer(ev, delay);
+}
+
+
 ngx_uint_t
 icomet_timer_is_set(ngx_event_t *ev)
 {

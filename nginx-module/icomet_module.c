@@ -60,7 +60,9 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
     icomet_hub_parameter("idempotency_window"),
     icomet_hub_parameter("max_idempotency_ids"),
     icomet_hub_parameter("ws_max_message_size"),
+    icomet_hub_parameter("ws_rate"),
     icomet_hub_parameter("allowed_origins"),
+    icomet_hub_parameter("jsonp"),
     icomet_hub_parameter("on_full"),
     icomet_hub_parameter("state_file"),
     icomet_hub_parameter("node"),
@@ -291,6 +293,19 @@ icomet_has_content_handler(ngx_conf_t *cf)
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     return clcf->handler != NULL;
+}
+
+
+/* Others set theirs without asking whether there is one. */
+
+ngx_uint_t
+icomet_content_handler_is(ngx_conf_t *cf, ngx_http_handler_pt handler)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    return clcf->handler == handler;
 }
 
 

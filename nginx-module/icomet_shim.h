@@ -32,6 +32,8 @@ ngx_uint_t icomet_is_block_in_location(ngx_conf_t *cf);
 void icomet_set_limit_except_handler(ngx_conf_t *cf,
     ngx_http_handler_pt handler);
 ngx_uint_t icomet_has_content_handler(ngx_conf_t *cf);
+ngx_uint_t icomet_content_handler_is(ngx_conf_t *cf,
+    ngx_http_handler_pt handler);
 ngx_module_t *icomet_module(void);
 void *icomet_cycle_main_conf(ngx_cycle_t *cycle);
 void icomet_variable_set(ngx_http_variable_value_t *v, const u_char *data,
@@ -69,6 +71,8 @@ ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     const ngx_str_t *value);
 void icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
     off_t length, const ngx_str_t *type, const ngx_str_t *charset);
+ngx_uint_t icomet_request_page(ngx_http_request_t *r, ngx_str_t page[4]);
+ngx_uint_t icomet_request_tls(ngx_http_request_t *r);
 ngx_uint_t icomet_request_header_only(ngx_http_request_t *r);
 ngx_str_t *icomet_request_content_type(ngx_http_request_t *r);
 ngx_uint_t icomet_request_body_whole(ngx_http_request_t *r, ngx_str_t *body);
@@ -203,6 +207,7 @@ void icomet_connection_ask_further(ngx_connection_t *c);
 ngx_event_t *icomet_event_create(ngx_cycle_t *cycle,
     ngx_event_handler_pt handler, ngx_uint_t cancelable);
 void icomet_timer_set(ngx_event_t *ev, ngx_msec_t delay);
+void icomet_timer_set_exactly(ngx_event_t *ev, ngx_msec_t delay);
 ngx_uint_t icomet_timer_is_set(ngx_event_t *ev);
 void icomet_post(ngx_event_t *ev);
 void icomet_post_next(ngx_event_t *ev);

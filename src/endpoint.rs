@@ -9,6 +9,7 @@ pub mod front;
 pub mod input;
 pub mod log_publish;
 pub mod look;
+pub mod origin;
 pub mod publish;
 pub mod upgrade;
 pub mod wanted;
@@ -16,6 +17,7 @@ pub mod wanted;
 use std::rc::Rc;
 
 use icomet_protocol::frame::{Socket, Transport};
+use icomet_protocol::params::Params;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use self::api::Operation;
@@ -44,11 +46,11 @@ impl Side {
         }
     }
 
-    /// Its endpoints.
-    pub fn endpoints(self) -> Vec<&'static str> {
+    /// Its endpoints, as far as they are wanted.
+    pub fn endpoints(self, wanted: impl Fn(Endpoint) -> bool) -> Vec<&'static str> {
         ENDPOINTS
             .iter()
-            .filter(|(_, e)| e.side() == self && e.is_open())
+            .filter(|(_, e)| e.side() == self && wanted(*e))
             .map(|(name, _)| *name)
             .collect()
     }
@@ -99,7 +101,7 @@ pub enum Endpoint {
     Api(Option<Operation>),
 }
 
-const ENDPOINTS: [(&str, Endpoint); 26] = [
+const ENDPOINTS: [(&str, Endpoint); 27] = [
     ("sub", Endpoint::Sub),
     ("poll", Endpoint::Poll),
     ("stream", Endpoint::Stream),
@@ -125,6 +127,7 @@ const ENDPOINTS: [(&str, Endpoint); 26] = [
     ("api/history", Endpoint::Api(Some(Operation::History))),
     ("api/presence", Endpoint::Api(Some(Operation::Presence))),
     ("api/channels", Endpoint::Api(Some(Operation::Channels))),
+    ("api/info", Endpoint::Api(Some(Operation::Info))),
     ("api/disconnect", Endpoint::Api(Some(Operation::Disconnect))),
 ];
 
@@ -223,11 +226,26 @@ fn serve(request: Request) -> ngx_int_t {
         }
         let text = format!(
             "no such endpoint: the path ends with one of {}",
-            side.endpoints().join(", ")
+            side.endpoints(|endpoint| location.opens(endpoint))
+                .join(", ")
         );
         return Answer::error(404, "", &text).send(request, context);
     };
     context.endpoint.set(Some(endpoint));
+    if side == Side::Admin
+        && let Some(rc) = origin::refuse_admin(request, context, endpoint)
+    {
+        return rc;
+    }
+    if let Err(error) = Params::new(request.query(), None).check_once()
+        && !matches!(endpoint, Endpoint::Api(_))
+    {
+        let rc = request.discard_body();
+        if rc != code::OK {
+            return rc;
+        }
+        return input::bad(error).send(request, context);
+    }
     match side {
         Side::Front => front::serve(request, context, endpoint),
         Side::Admin => match endpoint {
@@ -242,7 +260,7 @@ pub fn asked(request: &Request) -> Option<Endpoint> {
     of_path(request.location()?, request.uri())
 }
 
-/// The endpoint of a location for that path. Old endpoints keep their names, also below `api/`.
+/// The endpoint of a location for that path. Below `api/` of the admin side there are operations alone.
 pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
     let mut segments = path.rsplit(|c| *c == b'/');
     let last = segments.next()?;
@@ -252,12 +270,10 @@ pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
         None => {}
     }
     let side = location.side();
-    let old = Endpoint::from_name(last).filter(|e| Some(e.side()) == side && location.opens(*e));
-    let is_api = side == Some(Side::Admin) && segments.next() == Some(b"api");
-    if is_api && old.is_none() {
+    if side == Some(Side::Admin) && segments.next() == Some(b"api") {
         return Some(Endpoint::Api(Operation::from_name(last)));
     }
-    old
+    Endpoint::from_name(last).filter(|e| Some(e.side()) == side && location.opens(*e))
 }
 
 /// What a method gets that the endpoint does not take.

@@ -18,6 +18,7 @@ pub mod handover;
 pub mod hooks;
 pub mod housekeeping;
 pub mod idle;
+pub mod input;
 pub mod leaving;
 pub mod life;
 pub mod many;
@@ -28,6 +29,7 @@ pub mod record;
 pub mod shutdown;
 pub mod subscribe;
 pub mod subscriber;
+pub mod told;
 pub mod users;
 pub mod websocket;
 pub mod wheel;
@@ -44,7 +46,7 @@ use crate::ffi::event::Event;
 use attached::AttachedHub;
 use doorbell::Doorbells;
 use handover::Handover;
-use icomet_tables::Slab;
+use icomet_tables::{Slab, Turns};
 use parking::Rest;
 use record::Records;
 use rustc_hash::FxHashMap;
@@ -68,7 +70,9 @@ pub struct Worker {
     /// JSONP callbacks of those who have one.
     pub callbacks: FxHashMap<u32, Box<str>>,
     /// What clients of WebSockets have sent of something incomplete.
-    pub inputs: FxHashMap<u32, Box<websocket::Input>>,
+    pub inputs: input::Inputs,
+    /// Who of them is to be read from, and who has to wait for it.
+    pub listening: Turns,
     /// The channels of those who have several.
     pub many: FxHashMap<u32, many::Many>,
     /// Who of them is whose.
@@ -105,6 +109,10 @@ pub struct Worker {
     pub bell: Event,
     /// Runs [`fanout::turn`].
     pub fanout: Event,
+    /// Runs [`input::icomet_on_input`].
+    pub input: Event,
+    /// Runs [`input::icomet_on_input_timer`].
+    pub input_timer: Event,
     /// Runs [`crate::endpoint::api::publish::icomet_on_publishing`].
     pub publish: Event,
     /// Runs [`parking::icomet_on_park`].

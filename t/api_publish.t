@@ -12,7 +12,7 @@ __DATA__
 
 === TEST 1: publish to one channel
 --- play
-my $epoch = epoch_of('/icomet/sub?cname=api1');
+my $epoch = epoch_of('api1');
 my $stream = subscribe('/icomet/stream?cname=api1&seq=1');
 api('publish', '{"channel":"api1","content":"hi"}', 200,
     qq({"channel":"api1","epoch":"$epoch","seq":1,"subscribers":1,"duplicate":false}\n));
@@ -51,11 +51,12 @@ api('publish', '{"content":' x 50_000, 400, problem('bad_json'));
 
 === TEST 4: several channels
 --- play
-my $epoch = epoch_of('/icomet/sub?cname=api4');
+my %epoch = map { $_ => epoch_of($_) } qw(api4a api4b);
+my $zone = zone_epoch('api4a');
 api('publish', '{"channels":["api4a","api4b"],"content":{"n":1}}', 200,
-    qq({"epoch":"$epoch","results":[{"channel":"api4a","seq":1,"subscribers":0,"duplicate":false},)
-    . qq({"channel":"api4b","seq":1,"subscribers":0,"duplicate":false}]}\n));
-api('publish', '{"channels":["api4a"],"content":"x"}', 200, qr/"results":\[\{"channel":"api4a","seq":2,/);
+    qq({"epoch":"$zone","results":[{"channel":"api4a","epoch":"$epoch{api4a}","seq":1,"subscribers":0,"duplicate":false},)
+    . qq({"channel":"api4b","epoch":"$epoch{api4b}","seq":1,"subscribers":0,"duplicate":false}]}\n));
+api('publish', '{"channels":["api4a"],"content":"x"}', 200, qr/"results":\[\{"channel":"api4a","epoch":"\Q$epoch{api4a}\E","seq":2,/);
 same(get("/icomet/sub?cname=$_&seq=1"), '[' . data($_, 1, '{"n":1}') . ($_ eq 'api4a' ? ',' . data($_, 2, 'x') : '') . "]\n", $_)
     for qw(api4a api4b);
 
@@ -63,10 +64,11 @@ same(get("/icomet/sub?cname=$_&seq=1"), '[' . data($_, 1, '{"n":1}') . ($_ eq 'a
 
 === TEST 5: a batch keeps its order
 --- play
-my $epoch = epoch_of('/icomet/sub?cname=api5');
+my %epoch = map { $_ => epoch_of($_) } qw(api5 api5b);
+my $zone = zone_epoch('api5');
 api('batch', '{"messages":[{"channel":"api5","content":"one"},{"channels":["api5","api5b"],"content":"two"},{"channel":"api5","content":3}]}', 200,
-    qq({"epoch":"$epoch","results":[)
-    . join(',', map { qq({"message":$_->[0],"channel":"$_->[1]","seq":$_->[2],"subscribers":0,"duplicate":false}) }
+    qq({"epoch":"$zone","results":[)
+    . join(',', map { qq({"message":$_->[0],"channel":"$_->[1]","epoch":"$epoch{$_->[1]}","seq":$_->[2],"subscribers":0,"duplicate":false}) }
         [0, 'api5', 1], [1, 'api5', 2], [1, 'api5b', 1], [2, 'api5', 3]) . "]}\n");
 same(get('/icomet/sub?cname=api5&seq=1'), '[' . join(',', data('api5', 1, 'one'), data('api5', 2, 'two'), data('api5', 3, '3')) . "]\n", 'order');
 
@@ -81,7 +83,7 @@ api('publish', $body, 200, qr/"seq":1,"subscribers":0,"duplicate":true/);
 api('publish', '{"channel":"api6","content":"y","id":"order-1"}', 422, problem('id_reused'));
 api('publish', '{"channel":"api6","content":"y","id":"order-2"}', 200, qr/"seq":2,"subscribers":1,"duplicate":false/);
 api('publish', '{"channels":["api6","api6b"],"content":"x","id":"order-1"}', 200,
-    qr/"api6","seq":1,"subscribers":0,"duplicate":true\},\{"channel":"api6b","seq":1,"subscribers":0,"duplicate":false/);
+    qr/"api6","epoch":"[^"]*","seq":1,"subscribers":0,"duplicate":true\},\{"channel":"api6b","epoch":"[^"]*","seq":1,"subscribers":0,"duplicate":false/);
 same(get('/icomet/sub?cname=api6&seq=1'), '[' . data('api6', 1, 'x') . ',' . data('api6', 2, 'y') . "]\n", 'what is there');
 same(post_text('/icomet-admin/api/publish?channel=api6&id=order-1', 'text/plain', 'x')->{text} =~ /"duplicate":true/ ? 1 : 0, 1, 'as text');
 
@@ -205,11 +207,11 @@ same(get('/icomet-admin/info?cname=api12+1') ne '' && get('/icomet/sub?cname=api
 --- hub: zone 2m; max_channels 2; max_message_size 10;
 --- play
 api('publish', '{"channels":["api13a","api13b","api13c"],"content":"x"}', 207,
-    qr/\A\{"epoch":"[0-9a-f]{16}","results":\[\{"channel":"api13a","seq":1,[^}]*\},\{"channel":"api13b","seq":1,[^}]*\},\{"channel":"api13c","status":429,"code":"too_many_channels","detail":"[^"]*"\}\]\}\n\z/);
+    qr/\A\{"epoch":"[0-9a-f]{16}","results":\[\{"channel":"api13a","epoch":"[^"]*","seq":1,[^}]*\},\{"channel":"api13b","epoch":"[^"]*","seq":1,[^}]*\},\{"channel":"api13c","status":429,"code":"too_many_channels","detail":"[^"]*"\}\]\}\n\z/);
 api('publish', '{"channel":"api13c","content":"x"}', 429, problem('too_many_channels'));
 api('publish', '{"channel":"api13a","content":"12345678901"}', 413, problem('content_too_large'));
 api('batch', '{"messages":[{"channel":"api13a","content":"12345678901"},{"channel":"api13b","content":"1234567890"}]}', 207,
-    qr/"message":0,"channel":"api13a","status":413,"code":"content_too_large",.*"message":1,"channel":"api13b","seq":2,/);
+    qr/"message":0,"channel":"api13a","status":413,"code":"content_too_large",.*"message":1,"channel":"api13b","epoch":"[^"]*","seq":2,/);
 
 
 

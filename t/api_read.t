@@ -13,7 +13,7 @@ __DATA__
 === TEST 1: history
 --- hub: channel_buffer_size 4;
 --- play
-my $epoch = epoch_of('/icomet/sub?cname=read1');
+my $epoch = epoch_of('read1');
 push_ok('read1', "m\"$_") for 1 .. 6;
 my $head = qq({"channel":"read1","epoch":"$epoch","first_seq":3,"next_seq":7);
 my $is = sub {
@@ -66,7 +66,7 @@ refused(http('GET', "$path?channel=read3&seq=1"), 400, 'unknown_parameter', para
 === TEST 4: presence
 --- play
 my $path = '/icomet-admin/api/presence';
-answers("GET $path?channel=read4", 200, qq({"channel":"read4","subscribers":0,"users":0,"members":[]}\n));
+refused(http('GET', "$path?channel=read4"), 404, 'no_such_channel');
 same(get('/icomet-admin/check?cname=read4'), "{}\n", 'it makes none');
 my @held = map { subscribe("/icomet/$_?cname=read4&seq=1") } qw(stream sse sub);
 answers("GET $path?channel=read4", 200, qq({"channel":"read4","subscribers":3,"users":0,"members":[]}\n));
@@ -86,7 +86,7 @@ do {
     my $text = get('/icomet-admin/api/channels?prefix=read5.&limit=100' . ($cursor ? "&cursor=$cursor" : ''));
     $text =~ /\A\{"epoch":"[0-9a-f]{16}","channels":\[(.*)\](?:,"cursor":"([0-9A-Za-z_-]+)")?\}\n\z/ or die "no list: $text";
     (my $list, $cursor) = ($1, $2);
-    my @names = $list =~ /\{"channel":"([^"]*)","subscribers":0,"first_seq":1,"next_seq":2\}/g;
+    my @names = $list =~ /\{"channel":"([^"]*)","epoch":"[0-9a-f]{16}\.[0-9a-z]+","subscribers":0,"first_seq":1,"next_seq":2\}/g;
     same(@names <= 100 ? 'at most 100' : scalar @names, 'at most 100', 'page');
     $found{$_}++ for @names;
 } while $cursor && ++$pages < 100;
@@ -147,7 +147,7 @@ for my $operation (qw(history presence channels)) {
 
 
 
-=== TEST 9: paths; old endpoints keep theirs
+=== TEST 9: paths; below api/ there are operations alone
 --- config
     location /icomet/       { icomet_sub main; }
     location /icomet-admin/ { icomet_pub main; }
@@ -161,7 +161,17 @@ refused(http('GET', '/icomet-admin/api'), 404, 'no_such_operation');
 same(http('GET', '/icomet-admin/presence?channel=a')->{status}, 404, 'not without api/');
 errors('GET /icomet-admin/presence?channel=a', 404, 'no such endpoint');
 errors('GET /icomet/api/presence?channel=a', 404, 'no such endpoint');
-same(get('/api/push?cname=read9&content=x'), qq({"type":"ok"}\n), 'an old endpoint below api/');
+for my $old (qw(push pub sign close clear check psub broadcast)) {
+    my $answer = http('GET', "/api/$old?cname=read9&content=x");
+    refused($answer, 404, 'no_such_operation');
+    matches($answer->{text}, qr/no such operation: the path ends with one of publish, batch, history, presence, channels, info, disconnect"/, $old);
+}
+push_ok('read9', 'x');
+answers("GET $_/info", 200, qr/\A\{"version":"[^"]+","hub":"main","epoch":"[0-9a-f]{16}",.*"channels":1,.*\}\n\z/, expect => { 'Content-Type' => 'application/json; charset=utf-8' })
+    for qw(/api /v1 /icomet-admin/api);
+refused(http('GET', '/api/info?cname=read9'), 400, 'unknown_parameter', parameter => 'cname');
+same(http('POST', '/api/info')->header('Allow'), 'GET, HEAD', 'only to be read');
+same(get('/icomet-admin/info?detail=1') =~ s/"pid":\d+//gr, get('/api/info') =~ s/"pid":\d+//gr, 'the same as of the old endpoint');
 answers('GET /api/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0,"users":0,"members":[]}\n));
 answers('GET /v1/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0,"users":0,"members":[]}\n));
 answers('GET /v1/api/presence?channel=read9', 200, qq({"channel":"read9","subscribers":0,"users":0,"members":[]}\n));

@@ -48,7 +48,7 @@ push_ok('large.1', 'x' x 20);
 errors('GET /icomet-admin/push?cname=large.1&content=' . 'x' x 21, 413, 'larger than max_message_size (20 bytes)', cname => 'large.1');
 errors('GET /icomet-admin/push?cname=rule3&content=' . 'x' x 11, 413, 'larger than max_message_size (10 bytes)', cname => 'rule3');
 api('publish', '{"channel":"large.1","content":"' . 'x' x 21 . '"}', 413, problem('content_too_large'));
-api('publish', '{"channels":["large.1","rule3"],"content":"' . 'x' x 15 . '"}', 207, qr/"channel":"large.1","seq":2,.*"channel":"rule3","status":413,"code":"content_too_large","detail":"[^"]*\(10 bytes\)"/);
+api('publish', '{"channels":["large.1","rule3"],"content":"' . 'x' x 15 . '"}', 207, qr/"channel":"large.1","epoch":"[^"]*","seq":2,.*"channel":"rule3","status":413,"code":"content_too_large","detail":"[^"]*\(10 bytes\)"/);
 
 
 
@@ -87,7 +87,7 @@ same($stream->line, data('ttl5', 2, 'm2') . "\n", 'who had it is told nothing');
 
 
 === TEST 6: message_ttl by rule; off
---- hub: zone 6m; message_ttl 1s; channels kept.* { message_ttl off; } channels zero.* { message_ttl 0; }
+--- hub: zone 6m; message_ttl 1s; channels kept.* { message_ttl off; } channels zero.* { message_ttl off; }
 --- play
 push_ok($_, 'x') for qw(ttl6 kept.1 zero.1);
 get('/icomet-admin/broadcast?content=all');

@@ -63,3 +63,25 @@ push_ok("p$_", 'x') for 1 .. 7;
 my @stay = map { subscribe("/icomet/sub?cname=s$_&seq=1") } 1 .. 2;
 matches(get('/icomet/sub?cname=s3&seq=1'), qr/"type":"429"/, 'the third');
 push_ok("p$_", 'x') for 1 .. 2;
+--- error_log
+channels without a message take 50% of hub "main" already, and have subscribers: more are refused (empty_channels)
+--- no_error_log
+[error]
+
+
+
+=== TEST 5: a line in the log names the limit: several channels, and a command
+--- http_config
+    icomet_hub main { max_channels 4; empty_channels 25%; }
+--- play
+my $stay = subscribe('/icomet/stream?cname=s1&seq=1');
+$stay->head;
+my $ws = IcometTest::Socket->new(conn(), '/icomet/ws');
+same($ws->status, 101, 'it opens');
+$ws->send(0x81, '{"type":"subscribe","channel":"s2","seq":1}');
+matches($ws->said, qr/"code":"too_many_channels"/, 'refused');
+matches(get('/icomet/sub?cname=s1,s3&seq=1,1&wait=0'), qr/"cname":"s3","seq":0,"content":"Too many channels"/, 'refused');
+--- error_log
+channels without a message take 25% of hub "main" already, and have subscribers: more are refused (empty_channels)
+--- no_error_log
+(max_channels)

@@ -85,7 +85,7 @@ my @events = events('hooks1', 5);
 my %types = map { $_->{type} => $_ } @events;
 same(join(' ', sort keys %types), 'offline online publish subscribe unsubscribe', 'each once');
 same(scalar(@events), 5, 'and no more');
-same(join(' ', map { $types{online}{$_} } qw(node hub epoch)), 'test-1 main ' . epoch_of('hooks1-other'), 'who reports');
+same(join(' ', map { $types{online}{$_} } qw(node hub epoch)), 'test-1 main ' . zone_epoch('hooks1-other'), 'who reports');
 same($types{subscribe}{transport}, 'stream', 'transport');
 same(join(' ', @{ $types{publish} }{qw(message_seq size subscribers)}), '1 5 1', 'message');
 matches($types{offline}{order} > $types{online}{order} ? 'later' : 'earlier', qr/later/, 'order');

@@ -26,7 +26,7 @@ __DATA__
 my $detail = detail();
 same(join(' ', sort keys %$detail), $FIELDS, 'fields');
 same("@$detail{qw(hub channels subscribers messages evictions repairs)}", 'main 0 0 0 0 0', 'an empty hub');
-same($detail->{epoch}, epoch_of('detail1'), 'the epoch is the one of resume ids');
+same($detail->{epoch}, zone_epoch('detail1'), 'the epoch is the one of resume ids');
 my $zone = $detail->{zone};
 same($zone->{used} + $zone->{free}, $zone->{size}, 'used and free are the size');
 matches($zone->{size} >= 4 << 20 ? 'enough' : $zone->{size}, qr/enough/, 'the size is that of the directive, or some more');
@@ -124,7 +124,7 @@ push_ok('retry5', 'x');
 my %seen;
 for (1 .. 20) {
     my $sse = subscribe('/icomet/sse?cname=retry5&seq=1');
-    matches($sse->event, qr/\Aid: [0-9a-f]{16}-1\ndata: /, 'then the messages');
+    matches($sse->event, qr/\Aid: [0-9a-f]{16}\.[0-9a-z]+-1\ndata: /, 'then the messages');
     $seen{ $sse->{retry} // 'none' }++;
 }
 same(scalar(grep { /\D/ || $_ < 1000 || $_ > 3000 } keys %seen), 0, 'from 1000 to 3000 ms: ' . join ' ', sort keys %seen);

@@ -3,6 +3,7 @@
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use IcometTest;
+use IcometTest::Socket;
 use Test::Nginx::Socket 'no_plan';
 
 set_up();
@@ -17,7 +18,7 @@ my @streams = map { subscribe('/icomet/stream?cname=limits1&seq=1') } 1 .. 2;
 my $message = '{"type":"429","cname":"limits1","seq":0,"content":"Too many subscribers"}';
 my $uri = 'cname=limits1&seq=1';
 answers("GET /icomet/$_?$uri", 200, "$message\n", expect => { 'Content-Type' => 'application/json; charset=utf-8' }) for qw(sub poll stream);
-answers("GET /icomet/sub?$uri&cb=f", 200, "f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
+answers("GET /icomet/sub?$uri&cb=f", 200, "/**/f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
 answers("GET /icomet/sse?$uri", 200, "data: $message\n\n", expect => { 'Content-Type' => 'text/event-stream; charset=utf-8' });
 answers("GET /icomet/iframe?$uri", 200, qr/\n\Q<script>parent.icomet_cb($message);<\/script>\E\n\z/, expect => { 'Content-Type' => 'text/html; charset=utf-8' });
 same(subscribers('limits1'), 2, 'the others are unharmed');
@@ -30,13 +31,18 @@ same($stream->line, data('limits1', 1, 'x') . "\n", 'a place that was left is fr
 
 
 
-=== TEST 2: the default is 16 subscribers
+=== TEST 2: 16 subscribers, as of iComet's configuration; a line in the log says which limit it was
+--- http_config
+    icomet_hub main { zone 16m; max_subscribers_per_channel 16; }
 --- play
 my @polls = map { subscribe('/icomet/sub?cname=limits2&seq=1') } 1 .. 16;
 same(get('/icomet/sub?cname=limits2&seq=1'), qq({"type":"429","cname":"limits2","seq":0,"content":"Too many subscribers"}\n), 'the 17th');
 my $other = subscribe('/icomet/sub?cname=limits2other&seq=1');
 push_ok('limits2', 'x');
 same($_->rest, data('limits2', 1, 'x') . "\n", 'poll') for @polls;
+--- error_log
+[warn]
+channel "limits2" of hub "main" has 16 subscribers already: more are refused (max_subscribers_per_channel)
 
 
 
@@ -53,12 +59,15 @@ errors("GET /icomet-admin/$_?cname=c&content=x", 429, 'Too many channels', cname
 errors('POST /icomet-admin/push', 429, 'Too many channels', cname => 'c', body => 'cname=c&content=x');
 my $message = '{"type":"429","cname":"c","seq":0,"content":"Too many channels"}';
 answers("GET /icomet/$_?cname=c&seq=1", 200, "$message\n") for qw(sub poll stream);
-answers('GET /icomet/sub?cname=c&cb=f', 200, "f($message);\n");
+answers('GET /icomet/sub?cname=c&cb=f', 200, "/**/f($message);\n");
 answers('GET /icomet/sse?cname=c', 200, "data: $message\n\n");
 answers('GET /icomet/iframe?cname=c', 200, qr/\n\Q<script>parent.icomet_cb($message);<\/script>\E\n\z/);
 push_ok('a', 'y');
 same(get('/icomet/sub?cname=a&seq=1'), '[' . data('a', 1, 'x') . ',' . data('a', 2, 'y') . "]\n", 'those that are there go on');
 matches(get('/icomet-admin/info'), qr/"channels": 2, /, 'info');
+--- error_log
+[warn]
+hub "limits3" has 2 channels already: more are refused (max_channels)
 
 
 
@@ -193,3 +202,69 @@ same(get("/icomet/sub?cname=limits8&seq=$last"), '[' . data('limits8', $last, 's
 --- no_error_log
 [alert]
 [crit]
+
+
+
+=== TEST 9: a line in the log says which limit refused: several channels
+--- http_config
+    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+--- config
+    location /icomet/ { icomet_sub main; }
+    location /icomet-admin/ { icomet_pub main; }
+    location /log { icomet_publish more "x"; return 204; }
+--- play
+push_ok('one.a', 'x');
+matches(get('/icomet/sub?cname=one.a,b&seq=1,1'), qr/"cname":"b","seq":0,"content":"Too many channels"/, 'refused');
+--- error_log
+hub "main" has 1 channels already: more are refused (max_channels)
+
+
+
+=== TEST 10: a line in the log says which limit refused: the API
+--- http_config
+    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+--- config
+    location /icomet/ { icomet_sub main; }
+    location /icomet-admin/ { icomet_pub main; }
+    location /log { icomet_publish more "x"; return 204; }
+--- play
+push_ok('one.a', 'x');
+api('publish', '{"channel":"b","content":"x"}', 429, problem('too_many_channels'));
+--- error_log
+hub "main" has 1 channels already: more are refused (max_channels)
+
+
+
+=== TEST 11: a line in the log says which limit refused: icomet_publish
+--- http_config
+    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+--- config
+    location /icomet/ { icomet_sub main; }
+    location /icomet-admin/ { icomet_pub main; }
+    location /log { icomet_publish more "x"; return 204; }
+--- play
+push_ok('one.a', 'x');
+same(http('GET', '/log')->{status}, 204, 'answered');
+error_log_has(qr/max_channels/);
+--- error_log
+hub "main" has 1 channels already: more are refused (max_channels)
+
+
+
+=== TEST 12: a line in the log says which limit refused: a WebSocket's command, and the limit of a rule
+--- http_config
+    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+--- config
+    location /icomet/ { icomet_sub main; }
+    location /icomet-admin/ { icomet_pub main; }
+    location /log { icomet_publish more "x"; return 204; }
+--- play
+push_ok('one.a', 'x');
+my $stream = subscribe('/icomet/stream?cname=one.a&seq=2');
+$stream->head;
+my $ws = IcometTest::Socket->new(conn(), '/icomet/ws');
+$ws->status;
+$ws->send(0x81, '{"type":"subscribe","channel":"one.a"}');
+matches($ws->said, qr/"code":"too_many_subscribers"/, 'refused');
+--- error_log
+channel "one.a" of hub "main" has 1 subscribers already: more are refused (max_subscribers_per_channel)

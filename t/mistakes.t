@@ -421,7 +421,7 @@ __DATA__
     location /x { icomet_sub main ws2; }
 --- must_die
 --- error_log eval
-[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ws, ping.* in \S*nginx\.conf:\d+/]
+[qr/\[emerg\] .*unknown endpoint "ws2" in "icomet_sub": use one of sub, poll, stream, sse, iframe, ws, ping, presence, history in \S*nginx\.conf:\d+/]
 
 
 
@@ -682,7 +682,7 @@ __DATA__
     location / { icomet_pub main api/nothing; }
 --- must_die
 --- error_log eval
-[qr{\[emerg\] .*unknown endpoint "api/nothing" in "icomet_pub": use one of .*psub, api, api/publish.* in \S*nginx\.conf:\d+}]
+[qr{\[emerg\] .*unknown endpoint "api/nothing" in "icomet_pub": use one of .*psub, api, api/publish, api/batch, api/history, api/presence, api/channels, api/info, api/disconnect in \S*nginx\.conf:\d+}]
 
 
 
@@ -803,7 +803,151 @@ __DATA__
 
 
 
-=== TEST 89: empty_channels: no percent sign
+=== TEST 89: ws_rate: no value
+--- http_config
+    icomet_hub main { ws_rate; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"ws_rate" takes at least one value, none is given.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 90: ws_rate: no unit
+--- http_config
+    icomet_hub main { ws_rate 100; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "100": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 91: ws_rate: another unit
+--- http_config
+    icomet_hub main { ws_rate 100r/m; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "100r\/m": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 92: ws_rate: zero
+--- http_config
+    icomet_hub main { ws_rate 0/s; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "0\/s": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 93: ws_rate: too many
+--- http_config
+    icomet_hub main { ws_rate 100001/s; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "100001\/s": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 94: ws_rate: a burst alone
+--- http_config
+    icomet_hub main { ws_rate burst=5; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "burst=5": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 95: ws_rate: a burst of nothing
+--- http_config
+    icomet_hub main { ws_rate 5/s burst=0; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "burst=0": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 96: ws_rate: a burst that is none
+--- http_config
+    icomet_hub main { ws_rate 5/s burst=x; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "burst=x": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 97: ws_rate: something else behind it
+--- http_config
+    icomet_hub main { ws_rate 5/s nodelay; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "nodelay": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 98: ws_rate: too many values
+--- http_config
+    icomet_hub main { ws_rate 5/s burst=5 nodelay; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "nodelay": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 99: ws_rate: off with a burst
+--- http_config
+    icomet_hub main { ws_rate off burst=5; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid ws_rate "off": use "off", or commands a second from 1\/s to 100000\/s and then, if you like, burst=N from 1 to 1000000, as in "100\/s burst=256".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 100: ws_rate: twice
+--- http_config
+    icomet_hub main { ws_rate off; ws_rate 5/s; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"ws_rate" is duplicate.* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 101: in front of proxy_pass
+--- config
+    location /x { icomet_sub; proxy_pass http://127.0.0.1:1; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_sub" in \S*nginx\.conf:\d+ cannot stand in one location with another directive that answers.*: give it a location of its own in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 102: in front of fastcgi_pass, in a location of its own within another
+--- config
+    location /x { icomet_sub; location /x/y { icomet_pub; fastcgi_pass 127.0.0.1:1; } }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_pub" in \S*nginx\.conf:\d+ cannot stand in one location with another directive that answers.*: give it a location of its own in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 103: behind stub_status
+--- config
+    location /x { stub_status; icomet_pub; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*"icomet_pub" cannot stand in one location with another directive that answers.*: give it a location of its own in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 104: message_ttl: zero
+--- http_config
+    icomet_hub main { message_ttl 0; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid message_ttl "0": use a time from 1s to 365d, as in "30s", or "off" in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 105: empty_channels: no percent sign
 --- http_config
     icomet_hub main { empty_channels 50; }
 --- must_die
@@ -812,7 +956,7 @@ __DATA__
 
 
 
-=== TEST 90: empty_channels: zero
+=== TEST 106: empty_channels: zero
 --- http_config
     icomet_hub main { empty_channels 0%; }
 --- must_die
@@ -821,7 +965,7 @@ __DATA__
 
 
 
-=== TEST 91: empty_channels: too much
+=== TEST 107: empty_channels: too much
 --- http_config
     icomet_hub main { empty_channels 101%; }
 --- must_die
@@ -830,7 +974,7 @@ __DATA__
 
 
 
-=== TEST 92: empty_channels: signed
+=== TEST 108: empty_channels: signed
 --- http_config
     icomet_hub main { empty_channels +5%; }
 --- must_die

@@ -24,7 +24,7 @@ $_->head for values %open;
 my @old = worker_pids();
 kill 'HUP', master_pid();
 same($poll->rest, data('reload1', 8, '', 'noop') . "\n", 'long poll: noop with its own counter');
-matches($open{sse}->rest, qr/\Aretry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\n\z/, 'sse: retry, then the end');
+matches($open{sse}->rest, qr/\Aretry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\z/, 'sse: retry, then the end');
 same($open{stream}->rest, '', 'stream: the end');
 same($open{iframe}->rest =~ /<script/ ? 'a script' : 'the end', 'the end', 'iframe: the end');
 same($_->end, 'complete', 'as HTTP says') for $poll, values %open;

@@ -122,7 +122,7 @@ until_true(sub { grep { my $pid = $_; !grep { $_ == $pid } @old } worker_pids() 
 for my $cname (sort keys %open) {
     my $text = $open{$cname}->rest;
     same(length(($text =~ /"seq":1,"content":"(x+)"\}/)[0] // ''), 900_000, "$cname: what it was being sent");
-    matches(substr($text, -20), qr/\nretry: \d+\n\n\z/, "$cname: retry") if $cname =~ /sse/;
+    matches(substr($text, -20), qr/\nretry: \d+\n\z/, "$cname: retry") if $cname =~ /sse/;
     same($open{$cname}->end, 'complete', "$cname: end");
     same($open{$cname}->closed, '', "$cname: closed");
 }
@@ -185,7 +185,7 @@ my $bad = 0;
 for my $name (sort keys %open) {
     my $conn = $open{$name};
     my $rest = $conn->rest;
-    my $right = $name =~ /sub/ ? $rest eq data('waiting4', 0, '', 'noop') . "\n" : $name =~ /sse/ ? $rest =~ /\Aretry: \d+\n\n\z/ : $rest !~ /"type"/;
+    my $right = $name =~ /sub/ ? $rest eq data('waiting4', 0, '', 'noop') . "\n" : $name =~ /sse/ ? $rest =~ /\Aretry: \d+\n\z/ : $rest !~ /"type"/;
     $bad++ unless $right && $conn->end eq 'complete' && $conn->closed eq '';
 }
 same($bad, 0, 'that were not ended as they should');

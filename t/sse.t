@@ -16,7 +16,7 @@ my $sse = subscribe('/icomet/sse?cname=sse1&seq=1');
 same($sse->head, 200, 'status');
 same($sse->header('Content-Type'), 'text/event-stream; charset=utf-8', 'Content-Type');
 same($sse->header('Access-Control-Allow-Origin'), '*', 'Access-Control-Allow-Origin');
-same($sse->header('Cache-Control'), 'no-cache', 'Cache-Control');
+same($sse->header('Cache-Control'), 'no-cache, no-transform, private', 'Cache-Control');
 same($sse->header('Expires'), '0', 'Expires');
 same($sse->header('Connection'), 'keep-alive', 'Connection');
 my $epoch = epoch_of('sse1');
@@ -73,14 +73,18 @@ same($fresh->event, "id: $epoch-5\ndata: " . data('sse5', 5, 'm5') . "\n\n", 'up
 
 
 
-=== TEST 6: a Last-Event-ID that is none of ours is ignored
+=== TEST 6: a Last-Event-ID that cannot be placed is told lost, an empty one is none
 --- play
 push_ok('sse6', "m$_") for 1 .. 2;
 my $epoch = epoch_of('sse6');
-for my $id ('2', 'abc', "$epoch", "$epoch-", "$epoch-x", "-1", '', "$epoch-99999999999999999999") {
+my $old = $epoch =~ s/\..*//r;
+for my $id ('2', 'abc', "$old-2", "$epoch", "$epoch-", "$epoch-x", "-1", "$epoch-99999999999999999999", qq("$epoch-2"), "$epoch-2, $epoch-2", "$old-1_2.2_2") {
     my $sse = subscribe('/icomet/sse?cname=sse6&seq=2', headers => ["Last-Event-ID: $id"]);
-    same($sse->event, "id: $epoch-2\ndata: " . data('sse6', 2, 'm2') . "\n\n", "id \"$id\"");
+    same($sse->event, "id: $epoch-0\ndata: " . data('sse6', 1, '', 'lost') . "\n\n", "id \"$id\"");
+    same($sse->event, "id: $epoch-$_\ndata: " . data('sse6', $_, "m$_") . "\n\n", "id \"$id\", event $_") for 1 .. 2;
 }
+my $sse = subscribe('/icomet/sse?cname=sse6&seq=2', headers => ['Last-Event-ID: ']);
+same($sse->event, "id: $epoch-2\ndata: " . data('sse6', 2, 'm2') . "\n\n", 'an empty one');
 
 
 

@@ -156,7 +156,7 @@ restart_with();
 sub restart_with { start(); push_ok('c', 'x'); }
 --- error_log eval
 [qr/\[error\] .*6\.state": it is no state file of icomet; it is kept as/,
-qr/\[error\] .*6\.state": it has format 9, and this icomet reads formats 1 to 2; it is kept as/]
+qr/\[error\] .*6\.state": it has format 9, and this icomet reads formats 1 to 3; it is kept as/]
 
 
 

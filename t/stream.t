@@ -16,7 +16,7 @@ my $stream = subscribe('/icomet/stream?cname=stream1&seq=1');
 same($stream->head, 200, 'status');
 same($stream->header('Content-Type'), 'application/json; charset=utf-8', 'Content-Type');
 same($stream->header('Expires'), '0', 'Expires');
-same($stream->header('Cache-Control'), 'no-cache', 'Cache-Control');
+same($stream->header('Cache-Control'), 'no-cache, no-transform, private', 'Cache-Control');
 same($stream->header('Connection'), 'keep-alive', 'Connection');
 same($stream->header('Transfer-Encoding'), 'chunked', 'Transfer-Encoding');
 same($stream->header('Access-Control-Allow-Origin'), '*', 'Access-Control-Allow-Origin');
@@ -109,6 +109,7 @@ same($empty->line, data('stream8', 6, 'm6') . "\n", 'and the stream goes on');
 --- play
 push_ok('stream9', "m$_") for 1 .. 2;
 my $stream = subscribe('/icomet/stream?cname=stream9&seq=2&epoch=0123456789abcdef');
+same($stream->line, told_epoch('stream9', 1) . "\n", 'epoch');
 same($stream->line, data('stream9', 1, '', 'lost') . "\n", 'lost');
 same($stream->line, data('stream9', $_, "m$_") . "\n", "message $_") for 1 .. 2;
 

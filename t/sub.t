@@ -17,11 +17,11 @@ push_ok('sub1', 'hi');
 same($poll->head, 200, 'status');
 same($poll->header('Content-Type'), 'application/json; charset=utf-8', 'Content-Type');
 same($poll->header('Expires'), '0', 'Expires');
-same($poll->header('Cache-Control'), 'no-cache', 'Cache-Control');
+same($poll->header('Cache-Control'), 'no-cache, no-transform, private', 'Cache-Control');
 same($poll->header('Connection'), 'keep-alive', 'Connection');
 same($poll->header('Access-Control-Allow-Origin'), '*', 'Access-Control-Allow-Origin');
 same($poll->header('Access-Control-Expose-Headers'), 'ETag', 'Access-Control-Expose-Headers');
-matches($poll->header('ETag'), qr/\A"[0-9a-f]{16}-1"\z/, 'ETag');
+matches($poll->header('ETag'), qr/\A"[0-9a-f]{16}\.[0-9a-z]+-1"\z/, 'ETag');
 same($poll->rest, qq({"type":"data","cname":"sub1","seq":1,"content":"hi"}\n), 'body');
 same(subscribers('sub1'), 0, 'subscribers after the answer');
 
@@ -43,7 +43,7 @@ same(get('/icomet/sub?cname=sub3&seq=0'), data('sub3', 1, '', 'next_seq') . "\n"
 push_ok('sub3', $_) for 1 .. 3;
 my $answer = http('GET', '/icomet/sub?cname=sub3&seq=0');
 same($answer->{text}, data('sub3', 4, '', 'next_seq') . "\n", 'after three messages');
-matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}-3"\z/, 'the ETag is of the last message before');
+matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}\.[0-9a-z]+-3"\z/, 'the ETag is of the last message before');
 
 
 
@@ -61,7 +61,7 @@ same(get('/icomet/sub?cname=sub4-fresh&seq=2'), data('sub4-fresh', 1, '', 'next_
 push_ok('sub5', "m$_") for 1 .. 3;
 my $answer = http('GET', '/icomet/sub?cname=sub5&seq=1');
 same($answer->{text}, '[' . join(',', map { data('sub5', $_, "m$_") } 1 .. 3) . "]\n", 'all');
-matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}-3"\z/, 'ETag of a batch');
+matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}\.[0-9a-z]+-3"\z/, 'ETag of a batch');
 same(get('/icomet/sub?cname=sub5&seq=2'), '[' . join(',', map { data('sub5', $_, "m$_") } 2 .. 3) . "]\n", 'some');
 same(get('/icomet/sub?cname=sub5&seq=3'), '[' . data('sub5', 3, 'm3') . "]\n", 'one is a batch too');
 
@@ -101,7 +101,7 @@ same(get('/icomet/sub?cname=sub8&seq=1'),
 --- play
 my $answer = http('GET', '/icomet/sub?cname=sub9&seq=1&noop=41');
 same($answer->{text}, data('sub9', 41, '', 'noop') . "\n", 'body');
-matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}-0"\z/, 'the ETag keeps the place');
+matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}\.[0-9a-z]+-0"\z/, 'the ETag keeps the place');
 same(get('/icomet/sub?cname=sub9&seq=1'), data('sub9', 0, '', 'noop') . "\n", 'without a counter it is 0');
 
 
@@ -132,7 +132,7 @@ push_ok('sub12', "m$_") for 1 .. 3;
 same(get('/icomet-admin/clear?cname=sub12'), "ok 4\n", 'clear');
 my $answer = http('GET', '/icomet/sub?cname=sub12&seq=2');
 matches($answer->{text}, qr/\A\[?\Q${\data('sub12', 4, '2', 'lost')}\E\]?\n\z/, 'body');
-matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}-3"\z/, 'ETag');
+matches($answer->header('ETag'), qr/\A"[0-9a-f]{16}\.[0-9a-z]+-3"\z/, 'ETag');
 
 
 
@@ -190,18 +190,18 @@ my $poll = subscribe('/icomet/sub?cname=sub17', headers => [qq(If-None-Match: "$
 push_ok('sub17', 'm4');
 same($poll->rest, data('sub17', 4, 'm4') . "\n", 'up to date: waits');
 same(http('GET', '/icomet/sub?cname=sub17&seq=4', headers => ['If-None-Match: "nonsense"'])->{text},
-    '[' . data('sub17', 4, 'm4') . "]\n", 'what is no id of ours is ignored');
+    '[' . join(',', data('sub17', 1, '', 'lost'), map { data('sub17', $_, "m$_") } 1 .. 4) . "]\n", 'what is no id of ours is told lost');
 
 
 
 === TEST 18: a client of another epoch is told lost, and moved to the oldest buffered message
 --- play
 push_ok('sub18', "m$_") for 1 .. 2;
-my $expected = '[' . join(',', data('sub18', 1, '', 'lost'), map { data('sub18', $_, "m$_") } 1 .. 2) . "]\n";
-same(http('GET', '/icomet/sub?cname=sub18', headers => ['If-None-Match: "0123456789abcdef-7"'])->{text}, $expected, 'by ETag');
-same(get('/icomet/sub?cname=sub18&seq=8&epoch=0123456789abcdef'), $expected, 'by query');
+my $expected = join(',', data('sub18', 1, '', 'lost'), map { data('sub18', $_, "m$_") } 1 .. 2) . "]\n";
+same(http('GET', '/icomet/sub?cname=sub18', headers => ['If-None-Match: "0123456789abcdef-7"'])->{text}, "[$expected", 'by ETag');
+same(get('/icomet/sub?cname=sub18&seq=8&epoch=0123456789abcdef'), '[' . told_epoch('sub18', 1) . ",$expected", 'by query');
 my $epoch = epoch_of('sub18');
-same(get("/icomet/sub?cname=sub18&seq=2&epoch=$epoch"), '[' . data('sub18', 2, 'm2') . "]\n", 'the right epoch changes nothing');
+same(get("/icomet/sub?cname=sub18&seq=2&epoch=$epoch"), '[' . told_epoch('sub18', 2) . ',' . data('sub18', 2, 'm2') . "]\n", 'the right epoch');
 
 
 

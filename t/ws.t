@@ -43,6 +43,7 @@ $ws = ws('/icomet/ws?cname=ws2&seq=2');
 same($ws->said, data('ws2', 11, 9, 'lost'), 'lost');
 same($ws->said, data('ws2', 11, 'm11'), 'what is left');
 $ws = ws('/icomet/ws?cname=ws2&seq=20&epoch=0123456789abcdef');
+same($ws->said, told_epoch('ws2', 11), 'epoch');
 same($ws->said, data('ws2', 11, '', 'lost'), 'of another epoch');
 
 

@@ -6,7 +6,7 @@ use IcometTest;
 use IcometTest::Socket;
 use Test::Nginx::Socket 'no_plan';
 
-our $EPOCH = qr/[0-9a-f]{16}/;
+our $EPOCH = qr/[0-9a-f]{16}\.[0-9a-z]+/;
 
 sub ws { my ($uri, %o) = @_; return IcometTest::Socket->new(conn($o{port}), $uri) }
 
@@ -154,6 +154,7 @@ asks($ws, '{"type":"history","id":3,"channel":"cmd6","since":1,"limit":1}', qr/\
 asks($ws, '{"type":"history","id":4,"channel":"cmd6","reverse":true,"limit":1}', qr/"more":true,"messages":\[\{"seq":3,[^]]*"content":"m3"\}\]\}\z/);
 my $closed = ws('/closed/ws?cname=cmd6&seq=4');
 fails($closed, '{"type":"presence","id":1,"channel":"cmd6"}', 'not_allowed', 1);
+fails($ws, qq({"type":"$_","id":9,"channel":"cmd6-none"}), 'no_such_channel', 9) for qw(presence history);
 fails($closed, '{"type":"history","id":1,"channel":"cmd6"}', 'not_allowed', 1);
 my $bound = ws('/bound/ws?seq=4');
 fails($bound, '{"type":"presence","id":1,"channel":"cmd6-b"}', 'not_subscribed', 1);
@@ -173,7 +174,7 @@ fails($ws, $$_[0], $$_[1], $$_[2]) for
     ['{"type":"ping","id":1,"seq":1}', 'unknown_member', 1], ['{"type":"subscribe","id":1}', 'missing_member', 1],
     ['{"type":"subscribe","channel":""}', 'bad_member'], ['{"type":"subscribe","channel":7}', 'wrong_type'],
     ['{"type":"subscribe","channel":"a","seq":-1}', 'bad_member'], ['{"type":"subscribe","channel":"a","seq":"1"}', 'bad_member'],
-    ['{"type":"subscribe","channel":"a","epoch":"x"}', 'bad_member'], ['{"type":"publish","channel":"a"}', 'missing_member'],
+    ['{"type":"subscribe","channel":"a","epoch":7}', 'wrong_type'], ['{"type":"publish","channel":"a"}', 'missing_member'],
     ['{"type":"history","channel":"cmd7","limit":100000}', 'bad_member'], ['{"type":"history","channel":"cmd7","reverse":1}', 'bad_member'];
 push_ok('cmd7', 'x');
 same($ws->said, data('cmd7', 1, 'x'), 'it goes on');

@@ -71,6 +71,8 @@ pub struct Channel {
     own: Record,
     /// What `sign` gave; in an empty channel its place in the list of these ([`crate::empty`]).
     pub token: [Long; 2],
+    /// Which life of its name it is ([`crate::life`]).
+    pub incarnation: Long,
 }
 
 /// What a channel knows of one worker.
@@ -224,6 +226,7 @@ impl<'z> Guard<'z> {
         hash: u32,
         name: &[u8],
         flags: u32,
+        incarnation: u64,
         expires: u64,
     ) -> Option<(Ref<Channel>, &'z Channel)> {
         let place = self.allocate(NAME_AT + name.len())?.cast::<Channel>();
@@ -250,6 +253,7 @@ impl<'z> Guard<'z> {
         channel.own.users.set(0);
         channel.token[0].set(0);
         channel.token[1].set(0);
+        channel.incarnation.set(incarnation);
         // SAFETY: the block was just allocated and holds NAME_AT + name.len() bytes.
         unsafe { self.zone.write_at(place.offset() + NAME_AT, name) };
         Some((place, channel))
@@ -397,11 +401,11 @@ mod tests {
     fn an_idle_channel_is_small() {
         // The layout page of the crate says so.
         assert_eq!(size_of::<Record>(), 32);
-        assert_eq!(NAME_AT, 112);
+        assert_eq!(NAME_AT, 120);
         assert!((2200..2400).contains(&size_of::<crate::shard::Shard>()));
         assert!(
             crate::blocks::class_of(NAME_AT + 16)
-                .is_some_and(|class| { crate::blocks::SIZES[class] == 128 })
+                .is_some_and(|class| { crate::blocks::SIZES[class] == 144 })
         );
     }
 }

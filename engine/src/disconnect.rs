@@ -1,7 +1,7 @@
 //! Disconnecting: a channel's subscribers are ended, and the channel goes on with what it holds.
 //!
 //! A worker ends the subscribers of a channel that is closed. So the channel is closed, as
-//! [`Zone::close`] does, and another one takes its name, seq, token, expiry and ring in the same critical section.
+//! [`Zone::close`] does, and another one takes its name, incarnation, seq, token, expiry and ring in the same critical section.
 
 use crate::channel::{CLOSED, EMPTY, EXPIRING, SIGNED};
 use crate::limits::ChannelLimits;
@@ -11,7 +11,7 @@ use crate::zone::Zone;
 
 impl Zone {
     /// Ends the subscribers of a channel; how many there were, `None` when there is no such channel.
-    /// The channel's seq, messages and token stay, and subscribers may come back.
+    /// The channel's incarnation, seq, messages and token stay, and subscribers may come back.
     ///
     /// Crash: the ring is never in two channels. A death between the store that marks the old channel as
     /// closed and the one that links the new one leaves the channel closed, as after [`Zone::close`]: its
@@ -40,7 +40,7 @@ impl Zone {
                 .filter(|flag| old.is(*flag))
                 .sum();
             let (new_place, new) = guard
-                .write_channel(address.hash, name, flags, until)
+                .write_channel(address.hash, name, flags, old.incarnation.get(), until)
                 .ok_or(PublishError::ZoneFull)?;
             if old.is(SIGNED) {
                 new.set_token(old.token_bytes());

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The hash table and the page descriptors are sized once, from the zone's size: one bucket for 512
-//! bytes, one descriptor of 32 bytes for a page of 4096. With the smallest channel (128 bytes and
+//! bytes, one descriptor of 32 bytes for a page of 4096. With the smallest channel (120 bytes and
 //! its name) there are at most four to a bucket, so the table is never resized.
 
 use crate::registry::WORKER_SLOTS;

@@ -11,6 +11,8 @@ const PART: u64 = 4000;
 /// What there is of a channel's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
+    /// The channel's incarnation.
+    pub incarnation: u64,
     /// The smallest buffered seq; `next` when nothing is buffered.
     pub first: u64,
     /// The next seq.
@@ -56,7 +58,11 @@ impl Reading<'_> {
         if !reverse {
             let living = guard.all_living(channel, wanted, now);
             found.extend(living.map(message).take(max));
-            return Some(History { first, next });
+            return Some(History {
+                incarnation: channel.incarnation.get(),
+                first,
+                next,
+            });
         }
         // Part by part from the end on, because those that have ended know what follows them alone.
         let most = found.len().saturating_add(max);
@@ -68,6 +74,10 @@ impl Reading<'_> {
             found.extend(part.into_iter().rev().map(message).take(room));
             end = begin;
         }
-        Some(History { first, next })
+        Some(History {
+            incarnation: channel.incarnation.get(),
+            first,
+            next,
+        })
     }
 }

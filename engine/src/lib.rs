@@ -13,13 +13,13 @@
 //! | [`shard::Shard`] | 2.3 KB × (1 to 64, and the commons) | lock, counts, wheel, lists |
 //! | hash buckets | 4 bytes for 512 bytes of zone, and a quarter of it for client addresses, and for ids of publishes | |
 //! | page descriptors | 32 bytes for a page | |
-//! | pages | 4096 bytes | channels (112 bytes and the name), rings, messages (24 bytes and the content, 8 for a time of its own, 8 for a user that does not get it), client addresses and users (32 bytes), ids (64 bytes), members (32 bytes and the user's id) |
+//! | pages | 4096 bytes | channels (120 bytes and the name), rings, messages (24 bytes and the content, 8 for a time of its own, 8 for a user that does not get it), client addresses and users (32 bytes), ids (64 bytes), members (32 bytes and the user's id) |
 //!
 //! A message for which no run of pages is long enough stands in single pages ([`pieces`]), so whatever the
 //! zone has been through, a message fits while as many pages are free. A page that holds one small block
 //! is not free. The ring of a channel that keeps more than 510 messages does need a run.
 //!
-//! An idle channel with a 16-byte name takes one block of 128 bytes; a first message of 40 bytes takes
+//! An idle channel with a 16-byte name takes one block of 144 bytes; a first message of 40 bytes takes
 //! one of 64, and its ring one of 16. References are 32 bits wide, in units of 8 bytes.
 //!
 //! # Rules
@@ -45,6 +45,7 @@ mod geometry;
 mod glob;
 mod history;
 pub mod journal;
+mod life;
 mod lifetime;
 mod limbo;
 mod limits;
@@ -83,6 +84,7 @@ pub use channel::ChannelRef;
 pub use dirty::DirtyList;
 pub use glob::Glob;
 pub use history::{History, Page};
+pub use life::{Epoch, GIVEN, Made};
 pub use limits::{ChannelLimits, Limits, OnFull, Rules};
 pub use list::{ListCursor, Listed};
 pub use members::{ListedMember, Members};

@@ -29,6 +29,8 @@ pub struct ListCursor {
 pub struct Listed {
     /// Its name.
     pub name: Vec<u8>,
+    /// Its incarnation.
+    pub incarnation: u64,
     /// Subscribers on all workers.
     pub subscribers: u32,
     /// The smallest buffered seq, else the next.
@@ -110,6 +112,7 @@ impl Guard<'_> {
             }
             listed.push(Listed {
                 name: name.to_vec(),
+                incarnation: channel.incarnation.get(),
                 subscribers: channel.subscribers.get(),
                 first_seq: channel.first.get(),
                 next_seq: channel.next.get(),

@@ -16,7 +16,7 @@ use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Wide};
 
 use crate::cell::{Link, Long, Ref, Word};
-use crate::channel::Channel;
+use crate::channel::{Address, Channel};
 use crate::publication::Publication;
 use crate::publish::{PublishError, Published};
 use crate::shard::Guard;
@@ -29,6 +29,9 @@ const FORGET: usize = 4;
 /// Whose entry it is: one of the shard's lists.
 const BACK_END: usize = 0;
 const CLIENT: usize = 1;
+
+/// Where that stands among the subscribers of an entry, which are never so many.
+const KIND_SHIFT: u32 = 31;
 
 /// Entries of one kind in a shard, by age.
 ///
@@ -65,10 +68,10 @@ pub struct Done {
     newer: Link<Done>,
     /// Its channel, as long as its message is not there.
     channel: Link<Channel>,
-    /// What the publisher was told.
+    /// What the publisher was told; in the highest bit whose entry it is, [`BACK_END`]'s or a [`CLIENT`]'s.
     subscribers: Word,
-    /// [`BACK_END`] or [`CLIENT`].
-    kind: Word,
+    /// Low half of the incarnation of its channel that the seq belongs to.
+    incarnation: Word,
     /// When it is forgotten, in milliseconds of the clock that callers give.
     until: Long,
     key: [Long; 2],
@@ -186,6 +189,22 @@ impl Done {
     fn key(&self) -> [u64; 2] {
         [self.key[0].get(), self.key[1].get()]
     }
+
+    /// Whose entry it is: 0 or 1, whatever stands there.
+    fn kind(&self) -> usize {
+        (self.subscribers.get() >> KIND_SHIFT) as usize
+    }
+
+    /// How many subscribers its publisher was told.
+    fn told(&self) -> u32 {
+        self.subscribers.get() & !(1 << KIND_SHIFT)
+    }
+
+    fn tell(&self, subscribers: u32) {
+        let kind = (self.kind() as u32) << KIND_SHIFT;
+        self.subscribers
+            .set(kind | subscribers & !(1 << KIND_SHIFT));
+    }
 }
 
 impl<'z> Guard<'z> {
@@ -201,7 +220,13 @@ impl<'z> Guard<'z> {
     }
 
     /// What was told when that id was published, if it was.
-    pub(crate) fn find_done(&self, key: Key, now: u64) -> Option<Result<Published, PublishError>> {
+    pub(crate) fn find_done(
+        &self,
+        key: Key,
+        address: Address,
+        name: &[u8],
+        now: u64,
+    ) -> Option<Result<Published, PublishError>> {
         let head = self.zone.id_bucket(self.index, key.key);
         let (_, done) = self
             .ids_of(head)
@@ -209,10 +234,15 @@ impl<'z> Guard<'z> {
         if done.content.get() != key.content {
             return Some(Err(PublishError::IdReused));
         }
+        let incarnation = self
+            .find(address, name)
+            .map(|(_, channel)| channel.incarnation.get())
+            .filter(|incarnation| *incarnation as u32 == done.incarnation.get());
         Some(Ok(Published {
             seq: done.seq.get(),
+            incarnation: incarnation.unwrap_or_default(),
             created: false,
-            subscribers: done.subscribers.get(),
+            subscribers: done.told(),
             repeated: true,
             crowded: false,
         }))
@@ -224,7 +254,7 @@ impl<'z> Guard<'z> {
         let done = self.zone.at(place)?;
         done.newer.set(None);
         done.until.set(key.until);
-        done.kind.set(key.kind as u32);
+        done.subscribers.set((key.kind as u32) << KIND_SHIFT);
         done.key[0].set(key.key[0]);
         done.key[1].set(key.key[1]);
         done.content.set(key.content);
@@ -236,7 +266,8 @@ impl<'z> Guard<'z> {
         let Some(done) = self.zone.at(at) else { return };
         done.channel.set(Some(place));
         done.seq.set(channel.next.get());
-        done.subscribers.set(channel.subscribers.get());
+        done.incarnation.set(channel.incarnation.get() as u32);
+        done.tell(channel.subscribers.get());
         let head = self.zone.id_bucket(self.index, done.key());
         done.chain.set(head.get());
         head.set(Some(at));
@@ -245,7 +276,7 @@ impl<'z> Guard<'z> {
 
     /// The list that an entry is of.
     fn ages(&self, done: &Done) -> &'z Ages {
-        &self.shard.ids[done.kind.get() as usize % 2]
+        &self.shard.ids[done.kind()]
     }
 
     /// The message of an entry is there. Older entries go as far as they are due.

@@ -1,15 +1,29 @@
 //! A subscriber moves from one worker to another.
 
-use crate::channel::ChannelRef;
+use crate::cell::Ref;
+use crate::channel::{Channel, ChannelRef};
 use crate::registry::WorkerId;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
 
+/// Whether a channel is the one that a worker knows by that reference, in that life: one that has taken the
+/// place of another, or of its name, is not.
+fn is_that(
+    place: Ref<Channel>,
+    channel: &Channel,
+    (number, incarnation): (u32, u64),
+    cursor: u64,
+) -> bool {
+    place.units() == number
+        && channel.incarnation.get() == incarnation
+        && cursor <= channel.next.get()
+}
+
 impl Zone {
     /// Takes a subscriber of a channel over from another worker; the channel, for the one that took it. The
     /// other one then says [`Zone::passed_on`].
-    /// The channel's count stays what it is, and no limit is asked. `number` is the other worker's
-    /// [`ChannelRef`], `cursor` the next seq that the subscriber is sent, and `user` who it is. `None`: the channel is closed
+    /// The channel's count stays what it is, and no limit is asked. `life` is the other worker's
+    /// [`ChannelRef`] as a number, with the channel's incarnation, `cursor` the next seq that the subscriber is sent, and `user` who it is. `None`: the channel is closed
     /// or gone, and one of that name is another, or there is no memory for the record of a worker; nothing
     /// has changed then.
     ///
@@ -19,7 +33,7 @@ impl Zone {
     pub fn pass_on(
         &self,
         name: &[u8],
-        number: u32,
+        life: (u32, u64),
         cursor: u64,
         user: Option<&[u8]>,
         from: WorkerId,
@@ -28,8 +42,7 @@ impl Zone {
         let address = self.address(name);
         let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (place, channel) = guard.find(address, name)?;
-        // Beyond its end: that of a channel whose place this one has taken.
-        if place.units() != number || cursor > channel.next.get() {
+        if !is_that(place, channel, life, cursor) {
             return None;
         }
         if !guard.register_as(place, channel, to.slot, user) {
@@ -54,14 +67,14 @@ impl Zone {
     }
 
     /// Whether [`Zone::pass_on`] would find that channel now.
-    pub fn can_pass_on(&self, name: &[u8], number: u32, cursor: u64) -> bool {
+    pub fn can_pass_on(&self, name: &[u8], life: (u32, u64), cursor: u64) -> bool {
         let address = self.address(name);
         let Some(guard) = self.lock(address.shard, &mut WakeSet::default()) else {
             return false;
         };
         guard
             .find(address, name)
-            .is_some_and(|(place, channel)| place.units() == number && cursor <= channel.next.get())
+            .is_some_and(|(place, channel)| is_that(place, channel, life, cursor))
     }
 
     /// A subscriber of this worker was passed on: the worker has one less. It says so itself, because

@@ -54,7 +54,7 @@ impl Guard<'_> {
         if let Some(log) = self.shard.log.get() {
             return Some(log);
         }
-        let (place, _) = self.write_channel(0, b"", LOG, 0)?;
+        let (place, _) = self.write_channel(0, b"", LOG, 0, 0)?;
         self.shard.log.set(Some(place));
         Some(place)
     }

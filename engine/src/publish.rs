@@ -20,6 +20,8 @@ pub(crate) const RECLAIM: usize = 4;
 pub struct Published {
     /// Its seq.
     pub seq: u64,
+    /// The channel's incarnation, which the seq belongs to; 0 if it is over, and the message was taken in it.
+    pub incarnation: u64,
     /// The channel was made for it.
     pub created: bool,
     /// Subscribers at that moment.
@@ -74,6 +76,8 @@ impl std::error::Error for PublishError {}
 /// A channel was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
+    /// The channel's incarnation.
+    pub incarnation: u64,
     /// The smallest buffered seq, else the next.
     pub first_seq: u64,
     /// The channel's token.
@@ -85,6 +89,8 @@ pub struct Signed {
 /// What is told of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelInfo {
+    /// Its incarnation.
+    pub incarnation: u64,
     /// Subscribers on all workers.
     pub subscribers: u32,
     /// The smallest buffered seq, else the next.
@@ -95,40 +101,78 @@ pub struct ChannelInfo {
     pub expires_at: u64,
 }
 
+/// Whom a channel is made for.
+#[derive(Clone, Copy)]
+pub(crate) enum Creator {
+    /// One that publishes to it, or signs it.
+    BackEnd,
+    /// A subscriber: it is empty ([`crate::empty`]).
+    Subscriber,
+    /// Another authority, which gives its incarnation ([`crate::life`]).
+    Authority(u64),
+}
+
 impl<'z> Guard<'z> {
-    /// The channel of that name, made if it is not there; whether it was. One that is made for a subscriber
-    /// is `empty` ([`crate::empty`]), and only within the share of these.
+    /// The channel of that name, made if it is not there; whether it was.
     pub(crate) fn find_or_create(
         &self,
         address: Address,
         name: &[u8],
         limits: &Limits,
         now: u64,
-        empty: bool,
         wake: &mut WakeSet,
     ) -> Result<(Ref<Channel>, &'z Channel, bool), PublishError> {
         if let Some((place, channel)) = self.find(address, name) {
             return Ok((place, channel, false));
         }
-        let within = !empty || self.zone.takes_empty(name.len(), limits);
-        if !within || self.zone.channels() >= limits.max_channels {
+        self.create(address, name, Creator::BackEnd, limits, now, wake)
+            .map(|(place, channel)| (place, channel, true))
+    }
+
+    /// Makes the channel of a name that has none. Whether it is within the share of empty channels
+    /// ([`Zone::takes_empty`]) is not asked here.
+    pub(crate) fn create(
+        &self,
+        address: Address,
+        name: &[u8],
+        creator: Creator,
+        limits: &Limits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Result<(Ref<Channel>, &'z Channel), PublishError> {
+        if self.zone.channels() >= limits.max_channels {
             return Err(PublishError::TooManyChannels);
         }
-        let flags = if empty { EMPTY } else { 0 };
         let until = now + limits.channel_timeout;
+        let (flags, incarnation) = match creator {
+            Creator::BackEnd => (0, self.zone.next_incarnation()),
+            Creator::Subscriber => (EMPTY, self.zone.next_incarnation()),
+            Creator::Authority(incarnation) => (0, incarnation),
+        };
         let (place, channel) = self
-            .write_channel(address.hash, name, flags, until)
+            .write_channel(address.hash, name, flags, incarnation, until)
             .ok_or(PublishError::ZoneFull)?;
+        self.link(address, place, channel, wake);
+        Ok((place, channel))
+    }
+
+    /// Links a channel that was written, under a name that has none.
+    pub(crate) fn link(
+        &self,
+        address: Address,
+        place: Ref<Channel>,
+        channel: &Channel,
+        wake: &mut WakeSet,
+    ) {
         let head = self.zone.bucket(self.index, address.bucket);
         channel.chain.set(head.get());
         head.set(Some(place));
         self.shard.channels.add(1);
-        if empty {
+        if channel.is(EMPTY) {
             self.begin_empty(place, channel);
         }
         self.wheel_insert(place, channel);
-        self.tell(Kind::Online, name, wake);
-        Ok((place, channel, true))
+        self.tell(Kind::Online, self.name(place), wake);
     }
 }
 
@@ -180,7 +224,7 @@ impl Zone {
         let mut published = self.with_room(limits.on_full, address.shard, wake, |wake| {
             let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
             guard.ask_for_channel(address.bucket);
-            if let Some(known) = key.and_then(|key| guard.find_done(key, now)) {
+            if let Some(known) = key.and_then(|key| guard.find_done(key, address, name, now)) {
                 return known;
             }
             // Room for the message first: a channel without one is of no use.
@@ -198,7 +242,7 @@ impl Zone {
                 give_back();
                 return Err(PublishError::ZoneFull);
             }
-            let found = guard.find_or_create(address, name, limits, now, false, wake);
+            let found = guard.find_or_create(address, name, limits, now, wake);
             let (place, channel, created) = match found {
                 Ok(found) => found,
                 Err(error) => {
@@ -233,6 +277,7 @@ impl Zone {
             guard.reclaim(RECLAIM);
             Ok(Published {
                 seq,
+                incarnation: channel.incarnation.get(),
                 created,
                 subscribers: channel.subscribers.get(),
                 repeated: false,
@@ -263,7 +308,7 @@ impl Zone {
         self.with_room(limits.on_full, address.shard, wake, |wake| {
             let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
             let (place, channel, created) =
-                guard.find_or_create(address, name, limits, now, false, wake)?;
+                guard.find_or_create(address, name, limits, now, wake)?;
             guard.drop_outdated(channel, limits, now);
             if !channel.is(SIGNED) {
                 guard.end_empty(place, channel);
@@ -274,6 +319,7 @@ impl Zone {
             channel.expires.set(now.saturating_add(expires_ms));
             guard.wheel_by(place, channel, channel.expires.get());
             Ok(Signed {
+                incarnation: channel.incarnation.get(),
                 first_seq: channel.first.get(),
                 token: channel.token_bytes(),
                 created,
@@ -294,18 +340,7 @@ impl Zone {
         let guard = self.lock(address.shard, wake)?;
         let (place, channel) = guard.find(address, name)?;
         let next = channel.next.get();
-        guard.wheel_remove(channel);
-        if channel.records.get().is_none() {
-            guard.free_channel(place, channel, wake);
-            return Some(next);
-        }
-        // Workers refer to it: it is kept, in a list, before its name is taken from it.
-        channel.flag(CLOSED);
-        channel.wheel_next.set(guard.shard.closed.get());
-        guard.shard.closed.set(Some(place));
-        guard.unchain(place, channel);
-        guard.tell(Kind::Offline, name, wake);
-        guard.mark_dirty(channel, wake);
+        guard.close_channel(place, channel, wake);
         Some(next)
     }
 
@@ -325,6 +360,7 @@ impl Zone {
         let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         Some(ChannelInfo {
+            incarnation: channel.incarnation.get(),
             subscribers: channel.subscribers.get(),
             first_seq: channel.first.get(),
             next_seq: channel.next.get(),
@@ -351,6 +387,22 @@ impl Channel {
 }
 
 impl Guard<'_> {
+    /// Closes a channel: its name is free at once, its subscribers are told.
+    pub(crate) fn close_channel(&self, place: Ref<Channel>, channel: &Channel, wake: &mut WakeSet) {
+        self.wheel_remove(channel);
+        if channel.records.get().is_none() {
+            self.free_channel(place, channel, wake);
+            return;
+        }
+        // Workers refer to it: it is kept, in a list, before its name is taken from it.
+        channel.flag(CLOSED);
+        channel.wheel_next.set(self.shard.closed.get());
+        self.shard.closed.set(Some(place));
+        self.unchain(place, channel);
+        self.tell(Kind::Offline, self.name(place), wake);
+        self.mark_dirty(channel, wake);
+    }
+
     /// Takes a closed channel out of its list and frees it, when no worker knows it any more.
     pub(crate) fn free_closed(&self, place: Ref<Channel>, channel: &Channel) {
         let next = channel.wheel_next.get();

@@ -8,10 +8,11 @@ use subtle::ConstantTimeEq;
 use crate::busy::Later;
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
+use crate::life::Epoch;
 use crate::limits::{ChannelLimits, Limits, OnFull};
 use crate::message::{Message, MessageRef};
 use crate::pieces::Joined;
-use crate::publish::{PublishError, RECLAIM};
+use crate::publish::{Creator, PublishError, RECLAIM};
 use crate::registry::WorkerId;
 use crate::room::{Refusal, Shortage};
 use crate::shard::Guard;
@@ -49,7 +50,7 @@ pub struct Request<'a> {
     /// The next seq that it wants; 0: from now on.
     pub seq: u64,
     /// The epoch that the seq belongs to, if it knows.
-    pub epoch: Option<u64>,
+    pub epoch: Option<Epoch>,
     /// Why it may.
     pub authority: Authority<'a>,
     /// Whether it stays.
@@ -72,6 +73,8 @@ pub struct Lost {
 pub struct Subscription {
     /// The channel, if it is registered; it unsubscribes later.
     pub channel: Option<ChannelRef>,
+    /// The channel's incarnation.
+    pub incarnation: u64,
     /// The seq of the first message found; before it there may be some that have expired, or are not for
     /// it.
     pub first: u64,
@@ -92,6 +95,8 @@ pub enum SubscribeError {
     WrongToken,
     /// The hub has as many channels as it may.
     TooManyChannels,
+    /// Channels that never had a message take as much as they may, and all of them have subscribers.
+    TooManyEmpty,
     /// The channel has as many subscribers as it may.
     TooManySubscribers,
     /// The zone has no memory for it.
@@ -105,7 +110,9 @@ impl Refusal for SubscribeError {
 
     fn shortage(self) -> Option<Shortage> {
         match self {
-            SubscribeError::TooManyChannels => Some(Shortage::Channels),
+            SubscribeError::TooManyChannels | SubscribeError::TooManyEmpty => {
+                Some(Shortage::Channels)
+            }
             SubscribeError::ZoneFull => Some(Shortage::Memory),
             SubscribeError::WrongToken
             | SubscribeError::TooManySubscribers
@@ -119,6 +126,7 @@ impl fmt::Display for SubscribeError {
         f.write_str(match self {
             SubscribeError::WrongToken => "wrong token",
             SubscribeError::TooManyChannels => "too many channels",
+            SubscribeError::TooManyEmpty => "too many empty channels",
             SubscribeError::TooManySubscribers => "too many subscribers",
             SubscribeError::ZoneFull => "the zone is full",
             SubscribeError::Busy => "a worker holds the zone",
@@ -247,9 +255,22 @@ impl Reading<'_> {
         let address = zone.address(request.name);
         let guard = zone.lock(address.shard, wake).ok_or(SubscribeError::Busy)?;
         let (place, channel, created) = match request.authority {
-            Authority::Open => guard
-                .find_or_create(address, request.name, limits, now, true, wake)
-                .map_err(SubscribeError::from)?,
+            Authority::Open => match guard.find(address, request.name) {
+                Some((place, channel)) => (place, channel, false),
+                None if !zone.takes_empty(request.name.len(), limits) => {
+                    return Err(SubscribeError::TooManyEmpty);
+                }
+                None => guard
+                    .create(
+                        address,
+                        request.name,
+                        Creator::Subscriber,
+                        limits,
+                        now,
+                        wake,
+                    )
+                    .map(|(place, channel)| (place, channel, true))?,
+            },
             Authority::Token(sent) => match guard.find(address, request.name) {
                 Some((place, channel)) if is_token(channel, sent) => (place, channel, false),
                 _ => return Err(SubscribeError::WrongToken),
@@ -262,7 +283,11 @@ impl Reading<'_> {
         let (first, next) = (channel.first.get(), channel.next.get());
         let mut told = false;
         let mut lost = None;
-        let from = if request.epoch.is_some_and(|epoch| epoch != zone.epoch()) {
+        let epoch = Epoch {
+            zone: zone.epoch(),
+            incarnation: channel.incarnation.get(),
+        };
+        let from = if request.epoch.is_some_and(|known| known != epoch) {
             lost = Some(Lost { count: None, first });
             first
         } else if request.seq == 0 || request.seq > next {
@@ -299,6 +324,7 @@ impl Reading<'_> {
         guard.reclaim(RECLAIM);
         Ok(Subscription {
             channel: stays.then(|| ChannelRef(place.units())),
+            incarnation: epoch.incarnation,
             first: from,
             next,
             told,

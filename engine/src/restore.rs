@@ -176,8 +176,16 @@ impl<L: ChannelLimits> Restore<'_, L> {
             None if stored.next == 1 => EMPTY,
             None => 0,
         };
+        let life = match stored.incarnation {
+            // It was not known, so none of its clients has it.
+            0 => self.zone.next_incarnation(),
+            known => {
+                self.zone.pass_incarnation(known);
+                known
+            }
+        };
         let (place, channel) =
-            guard.write_channel(address.hash, stored.name, flags, stored.expires_at)?;
+            guard.write_channel(address.hash, stored.name, flags, life, stored.expires_at)?;
         if let Some(token) = stored.token {
             channel.set_token(token);
         }
@@ -263,6 +271,7 @@ impl<L: ChannelLimits> Restore<'_, L> {
         self.zone.set_epoch(self.identity.epoch);
         let floor = self.identity.seq_floor.min(u64::MAX / 2);
         self.zone.header().seq_floor.set(floor);
+        self.zone.pass_incarnation(self.identity.incarnations);
         self.restored
     }
 }

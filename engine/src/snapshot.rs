@@ -25,6 +25,8 @@ pub struct Identity {
     pub key: [u8; 16],
     /// No channel that is made later begins with a seq as low as this ([`crate::Restore`]).
     pub seq_floor: u64,
+    /// No channel that is made later gets an incarnation as low as this; 0: none was given.
+    pub incarnations: u64,
 }
 
 /// A channel, without its messages.
@@ -32,6 +34,8 @@ pub struct Identity {
 pub struct StoredChannel<'a> {
     /// Its name.
     pub name: &'a [u8],
+    /// Which life of its name it is; 0: a new one.
+    pub incarnation: u64,
     /// The seq of its next message.
     pub next: u64,
     /// How many messages before that are there, or the places of some that have expired.
@@ -118,6 +122,7 @@ impl Snapshot<'_> {
             epoch: self.zone.epoch(),
             key,
             seq_floor: self.zone.header().seq_floor.get(),
+            incarnations: self.zone.header().incarnations.get(),
         }
     }
 
@@ -140,6 +145,7 @@ impl Snapshot<'_> {
                 });
             Some(StoredChannel {
                 name: guard.name(*place),
+                incarnation: channel.incarnation.get(),
                 next: channel.next.get(),
                 messages: there.count() as u64,
                 expires_at: channel.expires.get(),

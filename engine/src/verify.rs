@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::blocks::{Block, CLASSES, SIZES, blocks_in_page};
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, EXPIRING, NOT_IN_WHEEL};
+use crate::life::GIVEN;
 use crate::pages::RUN;
 use crate::repair::Reached;
 use crate::shard::Guard;
@@ -115,6 +116,11 @@ impl Guard<'_> {
             }
             if !is_log && !is_closed {
                 channels += 1;
+                let life = channel.incarnation.get();
+                let last = self.zone.header().incarnations.get();
+                if life == 0 || (life > last && life < GIVEN) {
+                    fault("in an incarnation that nobody gave");
+                }
                 if channel.is(CLOSED) {
                     fault("closed, and in a hash chain");
                 }

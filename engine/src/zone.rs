@@ -47,6 +47,8 @@ pub struct Header {
     pub empty_evictions: Long,
     /// Bodies of broadcasts may be done that are in the commons' list yet.
     pub late_bodies: Word,
+    /// The last incarnation that was given to a channel ([`crate::life`]).
+    pub incarnations: Long,
     /// Messages that were let go to make room.
     pub evictions: Long,
     /// Repairs after a worker died inside.
@@ -166,7 +168,7 @@ impl Zone {
     pub const MAX_SIZE: usize = 32 << 30;
 
     /// Number of the layout; a zone of another layout is refused, never reinterpreted.
-    pub const LAYOUT_VERSION: u32 = 5;
+    pub const LAYOUT_VERSION: u32 = 7;
 
     /// Makes a zone. `epoch` tells clients that their seqs belong to this zone; `key` keeps hash
     /// collisions from being made on purpose; both are random.

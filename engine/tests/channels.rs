@@ -6,8 +6,8 @@ mod common;
 
 use common::{NOW, World, limits};
 use icomet_engine::{
-    Authority, Kind, Limits, PublishError, Request, ScanCursor, Stay, SubscribeError, WakeSet,
-    Zone, ZoneError,
+    Authority, Epoch, Kind, Limits, PublishError, Request, ScanCursor, Stay, SubscribeError,
+    WakeSet, Zone, ZoneError,
 };
 
 const SIZE: usize = 4 << 20;
@@ -59,7 +59,10 @@ fn another_epoch_is_lost_without_a_count() {
     let request = Request {
         name: b"a",
         seq: 77,
-        epoch: Some(1),
+        epoch: Some(Epoch {
+            zone: 1,
+            incarnation: 1,
+        }),
         authority: Authority::Open,
         stay: Stay::UnlessReady,
         user: None,

@@ -6,7 +6,8 @@ mod common;
 
 use common::{NOW, World, limits};
 use icomet_engine::{
-    Authority, Limits, OnFull, PublishError, Request, Stay, SubscribeError, Subscription, WakeSet,
+    Authority, Limits, Made, OnFull, PublishError, Request, Stay, SubscribeError, Subscription,
+    WakeSet,
 };
 
 fn ask(
@@ -136,7 +137,7 @@ fn those_with_subscribers_count_and_stay() {
         ask(&world, &format!("s{n}"), Stay::Always, &limits).unwrap();
     }
     let answer = ask(&world, "one more", Stay::Always, &limits);
-    assert_eq!(answer, Err(SubscribeError::TooManyChannels));
+    assert_eq!(answer, Err(SubscribeError::TooManyEmpty));
     // A first message makes an ordinary channel of one, and a token as well.
     publish(&world, "s0", b"x", &limits).unwrap();
     ask(&world, "one more", Stay::Always, &limits).unwrap();
@@ -170,6 +171,58 @@ fn a_disconnected_channel_without_messages_is_empty_again() {
     world.check();
     world.zone.close(b"a", &limits, NOW, &mut wake);
     assert_eq!(world.zone.stats().empty_channels, 0);
+    world.check();
+}
+
+#[test]
+fn an_evicted_channel_begins_again_in_another_life() {
+    let world = World::new(4 << 20);
+    let limits = Limits {
+        max_channels: 2,
+        ..limits()
+    };
+    let first = ask(&world, "a", Stay::Never, &limits).unwrap();
+    ask(&world, "b", Stay::Never, &limits).unwrap();
+    assert!(!is_there(&world, "a"));
+    let next = ask(&world, "a", Stay::Never, &limits).unwrap();
+    assert!(next.created && next.incarnation > first.incarnation);
+    world.check();
+}
+
+/// A channel whose life another authority gives is none of the share, also in the place of one that is.
+#[test]
+fn a_given_channel_is_not_empty() {
+    let world = World::new(4 << 20);
+    let limits = Limits {
+        max_channels: 8,
+        ..limits()
+    };
+    let mut wake = WakeSet::default();
+    let mut make = |name: &str, life| {
+        world
+            .zone
+            .make(name.as_bytes(), life, &limits, NOW, &mut wake)
+    };
+    let empty = || world.zone.stats().empty_channels;
+    for n in 0..4 {
+        let stay = [Stay::Never, Stay::Always][n % 2];
+        ask(&world, &format!("s{n}"), stay, &limits).unwrap();
+    }
+    assert_eq!(empty(), 4);
+    // One without subscribers, and one with.
+    assert_eq!(make("s0", 1), Ok(Made::Begun));
+    assert_eq!(make("s1", 1), Ok(Made::Begun));
+    assert_eq!(empty(), 2);
+    world.check();
+    // Who subscribes to it does not make it one, and no room is made by it.
+    ask(&world, "s1", Stay::Never, &limits).unwrap();
+    assert_eq!(empty(), 2);
+    // At max_channels the empty one without subscribers goes for it, and then there is no room.
+    for n in 0..5 {
+        assert_eq!(make(&format!("g{n}"), 1), Ok(Made::Created), "{n}");
+    }
+    assert!(!is_there(&world, "s2") && is_there(&world, "s0") && is_there(&world, "s3"));
+    assert_eq!(make("g5", 1), Err(PublishError::TooManyChannels));
     world.check();
 }
 

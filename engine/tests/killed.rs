@@ -121,7 +121,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 36] = [
+const OPERATIONS: [(&str, Operation); 37] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -201,10 +201,10 @@ const OPERATIONS: [(&str, Operation); 36] = [
         let from = w.worker();
         w.subscribe(from, "c3", 0, Stay::Always).unwrap();
         let (subscription, _) = w.subscribe(from, "c3", 0, Stay::Always).unwrap();
-        let number = subscription.channel.unwrap().number();
+        let life = w.life("c3", subscription.channel.unwrap());
         for _ in 0..2 {
             w.zone
-                .pass_on(b"c3", number, subscription.next, None, from, me)
+                .pass_on(b"c3", life, subscription.next, None, from, me)
                 .unwrap();
         }
     }),
@@ -266,10 +266,17 @@ const OPERATIONS: [(&str, Operation); 36] = [
     ("pass users on", |w, me| {
         let from = w.worker();
         let channel = USERS.map(|user| join(w, from, "m", user))[0];
+        let life = w.life("m", channel);
         for user in USERS.into_iter().rev() {
             let user = Some(user.as_bytes());
+            w.zone.pass_on(b"m", life, 1, user, from, me).unwrap();
+        }
+    }),
+    ("another authority begins a channel again", |w, me| {
+        drop(w.subscribe(me, "c3", 0, Stay::Always));
+        for incarnation in [1, 1, 2] {
             w.zone
-                .pass_on(b"m", channel.number(), 1, user, from, me)
+                .make(b"c3", incarnation, &limits(), NOW, &mut wake())
                 .unwrap();
         }
     }),

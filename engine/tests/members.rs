@@ -144,11 +144,11 @@ fn a_worker_that_ends_takes_its_members_along() {
 fn a_member_that_is_passed_on_stays_one() {
     let world = World::new(SIZE);
     let (old, new) = (world.worker(), world.worker());
-    let number = join(&world, old, "a", "ann").number();
+    let life = world.life("a", join(&world, old, "a", "ann"));
     join(&world, old, "a", "ann");
     join(&world, old, "a", "bob");
     for user in [b"ann".as_slice(), b"bob", b"ann"] {
-        let passed = world.zone.pass_on(b"a", number, 1, Some(user), old, new);
+        let passed = world.zone.pass_on(b"a", life, 1, Some(user), old, new);
         assert!(passed.is_some());
         assert_eq!(all(&world, "a", 9), (pairs(&[("ann", 2), ("bob", 1)]), 2));
         world.check();
@@ -205,9 +205,9 @@ fn members_are_what_a_map_says() {
                 if random.below(8) == 0 {
                     let to = random.below(3) as usize;
                     let (from, next) = (workers[worker], workers[to]);
-                    let number = channel.number();
+                    let life = world.life("a", channel);
                     let user_id = Some(user.as_bytes());
-                    let passed = world.zone.pass_on(b"a", number, 1, user_id, from, next);
+                    let passed = world.zone.pass_on(b"a", life, 1, user_id, from, next);
                     held.push((to, passed.unwrap(), user));
                 } else {
                     leave(&world, workers[worker], channel, &user);

@@ -14,8 +14,8 @@ fn a_subscriber_passed_on_is_counted_once_and_wakes_its_new_worker() {
     let world = World::new(SIZE);
     let (old, new) = (world.worker(), world.worker());
     world.subscribe(old, "a", 0, Stay::Always).unwrap();
-    let number = number_of(&world, old, "a");
-    let channel = world.zone.pass_on(b"a", number, 1, None, old, new).unwrap();
+    let life = life_of(&world, old, "a");
+    let channel = world.zone.pass_on(b"a", life, 1, None, old, new).unwrap();
     world.zone.passed_on(old);
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 2);
     let workers = world.zone.workers();
@@ -33,7 +33,7 @@ fn a_subscriber_passed_on_is_counted_once_and_wakes_its_new_worker() {
         );
     }
     assert_eq!(
-        world.zone.pass_on(b"a", number, 2, None, old, new),
+        world.zone.pass_on(b"a", life, 2, None, old, new),
         Some(channel)
     );
     world.check();
@@ -49,20 +49,12 @@ fn a_subscriber_passed_on_is_counted_once_and_wakes_its_new_worker() {
 fn a_subscriber_of_a_worker_that_was_taken_off_is_counted_anew() {
     let world = World::new(SIZE);
     let (old, new) = (world.worker(), world.worker());
-    let number = number_of(&world, old, "a");
+    let life = life_of(&world, old, "a");
     world.zone.detach(old, &limits(), NOW);
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 0);
-    assert!(
-        world
-            .zone
-            .pass_on(b"a", number, 1, None, old, new)
-            .is_some()
-    );
+    assert!(world.zone.pass_on(b"a", life, 1, None, old, new).is_some());
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 1);
-    assert_eq!(
-        world.zone.pass_on(b"nobody", number, 1, None, old, new),
-        None
-    );
+    assert_eq!(world.zone.pass_on(b"nobody", life, 1, None, old, new), None);
     world.check();
 }
 
@@ -70,21 +62,21 @@ fn a_subscriber_of_a_worker_that_was_taken_off_is_counted_anew() {
 fn a_subscriber_is_not_passed_on_to_another_channel_of_that_name() {
     let world = World::new(SIZE);
     let (old, new) = (world.worker(), world.worker());
-    let number = number_of(&world, old, "a");
+    let life = life_of(&world, old, "a");
     world.publish("a", "one");
     // Beyond its end.
-    assert_eq!(world.zone.pass_on(b"a", number, 3, None, old, new), None);
+    assert_eq!(world.zone.pass_on(b"a", life, 3, None, old, new), None);
     let mut wake = WakeSet::default();
     assert!(world.zone.close(b"a", &limits(), NOW, &mut wake).is_some());
-    assert_eq!(world.zone.pass_on(b"a", number, 2, None, old, new), None);
+    assert_eq!(world.zone.pass_on(b"a", life, 2, None, old, new), None);
     world.publish("a", "first of the next");
-    assert_eq!(world.zone.pass_on(b"a", number, 2, None, old, new), None);
+    assert_eq!(world.zone.pass_on(b"a", life, 2, None, old, new), None);
     assert_eq!(world.zone.channel(b"a").unwrap().subscribers, 0);
     world.check();
 }
 
 /// Subscribes, and names the channel as another worker is told it.
-fn number_of(world: &World, worker: WorkerId, name: &str) -> u32 {
+fn life_of(world: &World, worker: WorkerId, name: &str) -> (u32, u64) {
     let (subscription, _) = world.subscribe(worker, name, 0, Stay::Always).unwrap();
-    subscription.channel.unwrap().number()
+    world.life(name, subscription.channel.unwrap())
 }

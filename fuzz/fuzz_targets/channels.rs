@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use icomet_protocol::Params;
 use icomet_protocol::params::{ChannelNames, check_channel_name};
 use icomet_protocol::resume::{
-    MAX_POSITIONS, format_positions, parse_if_none_match_of, parse_positions,
+    MAX_POSITIONS, Stopped, format_positions, if_none_match_of, last_event_id_of, parse_positions,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -38,25 +38,29 @@ fuzz_target!(|data: &[u8]| {
         if let Ok(tokens) = params.tokens(count) {
             assert_eq!(tokens.len(), count);
         }
+        if let Ok(epochs) = params.epochs(count) {
+            assert_eq!(epochs.len(), count);
+        }
     }
     // One value alone is what the form for one channel reads.
     if let (Ok(seqs), Ok(seq)) = (params.seqs(1), params.seq()) {
         assert_eq!(seqs, [seq]);
     }
-    if let Some((epoch, positions)) = parse_positions(data) {
+    if let Some((zone, positions)) = parse_positions(data) {
         assert!((1..=MAX_POSITIONS).contains(&positions.len()));
         let mut id = Vec::new();
-        format_positions(epoch, positions.iter().copied(), &mut id);
-        assert_eq!(parse_positions(&id), Some((epoch, positions.clone())));
+        format_positions(zone, positions.iter().copied(), &mut id);
+        assert!(id.len() <= 16 + 32 * positions.len());
+        assert_eq!(parse_positions(&id), Some((zone, positions.clone())));
         let tag = [b"W/\"", &id[..], b"\""].concat();
         let count = positions.len();
-        assert_eq!(
-            parse_if_none_match_of(&tag, count),
-            Some((epoch, positions))
-        );
-        assert_eq!(parse_if_none_match_of(&tag, count + 1), None);
+        let at = Stopped::At((zone, positions));
+        assert_eq!(if_none_match_of(&tag, count), at);
+        assert_eq!(last_event_id_of(&id, count), at);
+        assert_eq!(if_none_match_of(&tag, count + 1), Stopped::Unplaced);
+        assert_eq!(last_event_id_of(&id, count + 1), Stopped::Unplaced);
     }
-    if let Some((_, positions)) = parse_if_none_match_of(data, 2) {
+    if let Stopped::At((_, positions)) = if_none_match_of(data, 2) {
         assert_eq!(positions.len(), 2);
     }
 });

@@ -10,19 +10,20 @@ use std::borrow::Cow;
 use icomet_protocol::callback::Callback;
 use icomet_protocol::content::{check_encoded, escape_raw, escape_str};
 use icomet_protocol::frame::{self, Sign, Socket, chunk};
-use icomet_protocol::resume::parse_id;
+use icomet_protocol::resume::{Epoch, parse_id};
 use icomet_protocol::{Kind, Message, PollBatch, Transport};
 use icomet_websocket::deflate::inflate;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-const KINDS: [(Kind, &str); 8] = [
+const KINDS: [(Kind, &str); 9] = [
     (Kind::Data, "data"),
     (Kind::Broadcast, "broadcast"),
     (Kind::Noop, "noop"),
     (Kind::NextSeq, "next_seq"),
     (Kind::Close, "close"),
     (Kind::Lost, "lost"),
+    (Kind::Epoch, "epoch"),
     (Kind::Status(401), "401"),
     (Kind::Status(429), "429"),
 ];
@@ -62,7 +63,7 @@ fn sent(part: &[u8]) -> Option<Sent<'_>> {
     let mut encoded = Vec::new();
     escape_raw(raw, &mut encoded);
     Some(Sent {
-        kind: KINDS[usize::from(choice & 7)],
+        kind: KINDS[usize::from(choice & 15) % KINDS.len()],
         seq: SEQS[usize::from(choice >> 3 & 7)],
         raw,
         encoded,
@@ -118,7 +119,10 @@ fn unquoted(inside: &[u8]) -> Option<String> {
 }
 
 fn streamed(transport: Transport, channel: &str, sent: &Sent<'_>) {
-    const EPOCH: u64 = 0x0123_4567_89ab_cdef;
+    const EPOCH: Epoch = Epoch {
+        zone: 0x0123_4567_89ab_cdef,
+        incarnation: 35,
+    };
     let mut frame = b"before".to_vec();
     frame::stream_frame(transport, EPOCH, &sent.message(channel), &mut frame);
     let frame = frame.strip_prefix(b"before").expect("a frame is appended");
@@ -155,7 +159,7 @@ fn streamed(transport: Transport, channel: &str, sent: &Sent<'_>) {
 fn socket_messages(socket: Socket, channel: &str, sent: &Sent<'_>) {
     let mut frames = Vec::new();
     let transport = Transport::WebSocket(socket);
-    frame::stream_frame(transport, 0, &sent.message(channel), &mut frames);
+    frame::stream_frame(transport, Epoch::NONE, &sent.message(channel), &mut frames);
     let mut read = Vec::new();
     let mut rest = &frames[..];
     while let [first, length, ..] = *rest {
@@ -187,7 +191,7 @@ fn unescaped(channel: &str, sent: &Sent<'_>) {
         ..sent.message(channel)
     };
     let mut frame = Vec::new();
-    frame::stream_frame(Transport::Sse, 0, &message, &mut frame);
+    frame::stream_frame(Transport::Sse, Epoch::NONE, &message, &mut frame);
     let events = events(&String::from_utf8_lossy(&frame));
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].0, None);
@@ -204,7 +208,7 @@ fn polled(channel: &str, sent: &[Sent<'_>], array: bool, jsonp: bool) {
     let body = body.strip_prefix(b"before").expect("a body is appended");
     let text = std::str::from_utf8(body).expect("UTF-8");
     let read = match jsonp {
-        true => in_script(between(text, "app.on$_1(", ");\n")),
+        true => in_script(between(text, "/**/app.on$_1(", ");\n")),
         false => value(between(text, "", "\n")),
     };
     let mut expected: Vec<Value> = sent.iter().flat_map(|one| one.expected(channel)).collect();
@@ -239,7 +243,7 @@ fn answers(channel: &str, said: &str) {
         sub_timeout: 25,
     };
     let signed = written(&|out| frame::sign(Some(&Callback::DEFAULT), &sign, out));
-    let read = in_script(between(&signed, "icomet_cb(", ");\n"));
+    let read = in_script(between(&signed, "/**/icomet_cb(", ");\n"));
     assert_eq!(read["cname"], json!(channel));
     assert_eq!(read["token"], json!("30313233343536373839616263646566"));
     for html in [&info, &check, &gone, &signed] {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::passage::Passage;
 
 /// The first byte of each packet; another one means that the layout is not known here.
-pub const VERSION: u8 = 4;
+pub const VERSION: u8 = 5;
 
 /// A new worker says that it takes subscribers. The descriptor that goes along is the end of a socket
 /// pair whose other end it keeps.

@@ -1,6 +1,7 @@
 //! A subscriber on its way.
 
 use icomet_protocol::frame::Transport;
+use icomet_protocol::resume::Position;
 use serde::{Deserialize, Serialize};
 
 /// A subscriber that moves, with its parked connection.
@@ -37,7 +38,10 @@ pub struct Resume<'a> {
     pub is_many: bool,
     /// How its messages are framed.
     pub transport: Transport,
-    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
+    /// The answer to its long poll is to tell the epochs.
+    pub tells_epochs: bool,
+    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1, and above that bit how much
+    /// its client has sent.
     pub noop: u64,
     /// When it gets a noop, in ticks of 100 ms of the machine's monotonic clock.
     pub deadline: u32,
@@ -63,8 +67,8 @@ pub enum Place<'a> {
     /// The subscriber has it.
     #[serde(borrow)]
     Open(Subscription<'a>),
-    /// It has it no more, or never had: the last seq that the client has, if it is known.
-    Ended(Option<u64>),
+    /// It has it no more, or never had: where its client stands, if that is known.
+    Ended(Option<Position>),
 }
 
 impl<'a> Place<'a> {
@@ -84,6 +88,8 @@ pub struct Subscription<'a> {
     pub channel: &'a str,
     /// What the zone knows that channel by, so that it is not taken for a later one of that name.
     pub number: u32,
+    /// Its incarnation.
+    pub incarnation: u64,
     /// The next seq that it is sent.
     pub cursor: u64,
 }

@@ -7,6 +7,7 @@ use icomet_handover::{
     Socket, Subscription, VERSION, Variable,
 };
 use icomet_protocol::frame::Transport;
+use icomet_protocol::resume::Position;
 use proptest::prelude::*;
 
 fn passage() -> Passage<'static> {
@@ -18,14 +19,19 @@ fn passage() -> Passage<'static> {
                 Place::Open(Subscription {
                     channel: "news",
                     number: 4711,
+                    incarnation: 1 << 63,
                     cursor: 1 << 40,
                 }),
-                Place::Ended(Some(7)),
+                Place::Ended(Some(Position {
+                    incarnation: 5,
+                    seq: 7,
+                })),
                 Place::Ended(None),
             ],
             is_many: true,
             tag: 1 << 50,
             transport: Transport::Sse,
+            tells_epochs: true,
             noop: 3,
             deadline: 77,
             idle: Some(20),

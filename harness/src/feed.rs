@@ -9,7 +9,7 @@ use crate::http::{Connection, Head, HttpError, find};
 use crate::message::Message;
 
 /// What opens a WebSocket.
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A client's empty pong, with a mask of zeroes.
@@ -240,7 +240,7 @@ fn check_id(message: &Message, id: Option<&str>) -> Result<(), String> {
         None => None,
         Some(id) => Some(
             id.split_once('-')
-                .filter(|(epoch, _)| epoch.len() == 16)
+                .filter(|(epoch, _)| matches!(epoch.split_once('.'), Some((zone, life)) if zone.len() == 16 && !life.is_empty()))
                 .and_then(|(_, seq)| seq.parse::<u64>().ok())
                 .ok_or_else(|| format!("id {id:?}"))?,
         ),
@@ -392,9 +392,9 @@ mod tests {
 
     #[test]
     fn sse_events_carry_their_ids() {
-        let text = b"id: 0123456789abcdef-1\n\
+        let text = b"id: 0123456789abcdef.1z-1\n\
             data: {\"type\":\"data\",\"cname\":\"a\",\"seq\":1,\"content\":\"x\"}\n\n\
-            data: {\"type\":\"noop\",\"cname\":\"a\",\"seq\":7,\"content\":\"\"}\n\nretry: 900\n\n";
+            data: {\"type\":\"noop\",\"cname\":\"a\",\"seq\":7,\"content\":\"\"}\n\nretry: 900\n";
         let want = [
             ("data".to_owned(), 1),
             ("noop".to_owned(), 7),
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_wrong_id_is_found() {
-        let text = b"id: 0123456789abcdef-2\n\
+        let text = b"id: 0123456789abcdef.1z-2\n\
             data: {\"type\":\"data\",\"cname\":\"a\",\"seq\":1,\"content\":\"x\"}\n\n";
         assert!(messages(Transport::Sse, text).is_err());
     }

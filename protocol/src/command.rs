@@ -15,6 +15,7 @@ use crate::api::{DEFAULT_LIMIT, MAX_LIMIT, Problem};
 use crate::content::escape_str;
 use crate::number;
 use crate::option::{check_event, parse_ttl};
+use crate::resume::Epoch;
 
 /// Longest `id` of a command in bytes, as JSON.
 pub const MAX_COMMAND_ID: usize = 128;
@@ -37,8 +38,8 @@ pub enum Action<'a> {
         channel: Cow<'a, str>,
         /// The next seq that is wanted; 0: from now on.
         seq: u64,
-        /// The zone's epoch that the seq is known from.
-        epoch: Option<u64>,
+        /// What the seq belongs to.
+        epoch: Option<Epoch>,
         /// The channel's token, or empty.
         token: Cow<'a, str>,
     },
@@ -214,14 +215,12 @@ fn action<'a>(members: &Members<'a>) -> Result<Action<'a>, Failure> {
     let action = match &*kind {
         "subscribe" => {
             members.only(&["channel", "seq", "epoch", "token"])?;
-            let epoch = members.text("epoch")?.map(|epoch| {
-                let known = number::parse_hex_u64(epoch.as_bytes());
-                known.ok_or_else(|| bad("/epoch: 16 hexadecimal digits are needed".into()))
-            });
+            let epoch = members.text("epoch")?.filter(|epoch| !epoch.is_empty());
+            let epoch = epoch.map(|epoch| Epoch::claimed(epoch.as_bytes()));
             Action::Subscribe {
                 channel: members.channel()?,
                 seq: members.number("seq", u64::MAX)?.unwrap_or(0),
-                epoch: epoch.transpose()?,
+                epoch,
                 token: members.text("token")?.unwrap_or_default(),
             }
         }
@@ -330,7 +329,7 @@ pub fn failed(id: Option<&RawValue>, failure: &Failure) -> Vec<u8> {
 }
 
 /// What a client is told that has subscribed.
-pub fn subscribed(channel: &str, epoch: u64, next_seq: u64) -> Vec<u8> {
+pub fn subscribed(channel: &str, epoch: Epoch, next_seq: u64) -> Vec<u8> {
     #[derive(Serialize)]
     struct Answer<'a> {
         channel: &'a str,
@@ -339,7 +338,7 @@ pub fn subscribed(channel: &str, epoch: u64, next_seq: u64) -> Vec<u8> {
     }
     let answer = Answer {
         channel,
-        epoch: format!("{epoch:016x}"),
+        epoch: epoch.to_string(),
         next_seq,
     };
     // Texts and a number: there is nothing that could not be written.

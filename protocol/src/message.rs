@@ -20,6 +20,8 @@ pub enum Kind {
     Lost,
     /// It has expired, or is not for this client: nothing is shown of it, but it has been had.
     Skipped,
+    /// What the channel's seqs belong to, for a client that asks: the content, from `seq` on.
+    Epoch,
     /// An error (401, 429) told as a message; `seq` is 0 and the content says why.
     Status(u16),
 }
@@ -29,7 +31,7 @@ impl Kind {
     pub fn last_seq(self, seq: u64) -> Option<u64> {
         match self {
             Self::Data | Self::Broadcast | Self::Skipped => Some(seq),
-            Self::NextSeq | Self::Lost => Some(seq.saturating_sub(1)),
+            Self::NextSeq | Self::Lost | Self::Epoch => Some(seq.saturating_sub(1)),
             Self::Noop | Self::Close | Self::Status(_) => None,
         }
     }
@@ -90,6 +92,7 @@ impl<'a> Message<'a> {
             Kind::NextSeq => out.extend_from_slice(b"next_seq"),
             Kind::Close => out.extend_from_slice(b"close"),
             Kind::Lost => out.extend_from_slice(b"lost"),
+            Kind::Epoch => out.extend_from_slice(b"epoch"),
             Kind::Skipped => out.extend_from_slice(b"skipped"),
             Kind::Status(status) => number::write_u64(status.into(), out),
         }

@@ -58,21 +58,28 @@ pub(crate) fn parse_hex_u64(text: &[u8]) -> Option<u64> {
     })
 }
 
+/// Digits in base 36 of the largest `u64`.
+pub(crate) const BASE36_DIGITS: usize = 13;
+
 /// Appends `value` in base 36, with lower-case letters.
-pub(crate) fn write_base36(mut value: u64, out: &mut Vec<u8>) {
-    let start = out.len();
-    loop {
+pub(crate) fn write_base36(value: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; BASE36_DIGITS];
+    let len = put_base36(value, &mut digits);
+    out.extend_from_slice(&digits[..len]);
+}
+
+/// Puts `value` in base 36 at the start of `buffer` (at least [`BASE36_DIGITS`] long); its length.
+pub(crate) fn put_base36(mut value: u64, buffer: &mut [u8]) -> usize {
+    let len = value.checked_ilog(36).unwrap_or(0) as usize + 1;
+    for place in buffer[..len].iter_mut().rev() {
         let digit = (value % 36) as u8;
-        out.push(match digit {
+        *place = match digit {
             0..=9 => b'0' + digit,
             _ => b'a' + digit - 10,
-        });
+        };
         value /= 36;
-        if value == 0 {
-            break;
-        }
     }
-    out[start..].reverse();
+    len
 }
 
 /// A number in base 36, of either case. `None` also when it does not fit.

@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use crate::number;
 use crate::option::has_length;
 use crate::option::{self, OptionError};
+use crate::resume::Epoch;
 
 /// Longest channel name in bytes.
 pub const MAX_CHANNEL_NAME: usize = 256;
@@ -23,6 +24,12 @@ pub const MAX_WAIT: u16 = 3600;
 pub const MAX_EXPIRES: i64 = 31_536_000;
 /// Smallest `expires`: clients of the original send any negative `int` for the default.
 pub const MIN_EXPIRES: i64 = i32::MIN as i64;
+
+/// Parameters that come once, whatever the case of their letters.
+const KNOWN: [&str; 15] = [
+    "cname", "token", "user", "content", "seq", "noop", "cb", "epoch", "wait", "expires", "ttl",
+    "event", "detail", "limit", "cursor",
+];
 
 /// The parameters of a request, looked up where they stand.
 ///
@@ -39,6 +46,13 @@ impl<'a> Params<'a> {
     /// `query` without its `?`; `body` only if it is `application/x-www-form-urlencoded`.
     pub fn new(query: &'a [u8], body: Option<&'a [u8]>) -> Self {
         Self { query, body }
+    }
+
+    /// Refuses a known parameter that comes twice in the query, or twice in the body, in any case of its letters.
+    pub fn check_once(&self) -> Result<(), ParameterError> {
+        let twice = decode::repeated(self.query, &KNOWN)
+            .or_else(|| decode::repeated(self.body.unwrap_or_default(), &KNOWN));
+        twice.map_or(Ok(()), |name| Err(ParameterError::Twice { name }))
     }
 
     /// The decoded value of a parameter; empty for a name without `=`.
@@ -121,11 +135,21 @@ impl<'a> Params<'a> {
         name.map_err(ParameterError::Option)
     }
 
-    /// `epoch`: the epoch `seq` belongs to, 16 hex digits.
-    pub fn epoch(&self) -> Result<Option<u64>, ParameterError> {
-        self.get_filled("epoch")
-            .map(|value| number::parse_hex_u64(&value).ok_or(ParameterError::Epoch))
-            .transpose()
+    /// `epoch`: what `seq` belongs to, as the server said it; one that is none of ours is another one.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.get_filled("epoch").map(|value| Epoch::claimed(&value))
+    }
+
+    /// Whether there is an `epoch`, also an empty one: the client wants to be told the channel's.
+    pub fn asks_epoch(&self) -> bool {
+        self.raw("epoch").is_some()
+    }
+
+    /// `lastEventId`, or the same in the other ways in which EventSource polyfills write it: what a
+    /// `Last-Event-ID` header would say.
+    pub fn last_event_id(&self) -> Option<Cow<'a, [u8]>> {
+        let names = ["lastEventId", "Last-Event-ID", "lastEventID"];
+        names.into_iter().find_map(|name| self.get_filled(name))
     }
 
     /// `cb`: the JSONP callback.
@@ -232,6 +256,11 @@ pub enum ParameterError {
     ChannelNameNotUtf8,
     /// A `cname` with a control character.
     ChannelNameControl,
+    /// A parameter that comes twice, whatever the case of its letters.
+    Twice {
+        /// The parameter.
+        name: &'static str,
+    },
     /// One channel named twice.
     ChannelNameTwice,
     /// More channels than a subscriber may have.
@@ -259,8 +288,6 @@ pub enum ParameterError {
         /// The largest value it takes.
         max: u64,
     },
-    /// An `epoch` that is not 16 hex digits.
-    Epoch,
     /// A `cb` that is no callback name.
     Callback(CallbackError),
     /// A `ttl` or `event` that is none.
@@ -300,6 +327,12 @@ impl fmt::Display for ParameterError {
                 f.write_str("cname has a control character: only printable characters are taken")
             }
             Self::ChannelNameTwice => f.write_str("cname names a channel twice"),
+            Self::Twice { name } => {
+                write!(
+                    f,
+                    "{name} comes twice, in upper or lower case: give it once"
+                )
+            }
             Self::TooManyChannels { max } => {
                 write!(f, "cname names more than {max} channels")
             }
@@ -314,7 +347,6 @@ impl fmt::Display for ParameterError {
             Self::Number { name, min, max } => {
                 write!(f, "{name} is not a number from {min} to {max}")
             }
-            Self::Epoch => f.write_str("epoch is not 16 hexadecimal digits"),
             Self::Callback(error) => error.fmt(f),
             Self::Option(error) => error.fmt(f),
         }

@@ -5,7 +5,7 @@
 use icomet_protocol::frame::sse_event;
 use icomet_protocol::message::{Kind, Message};
 use icomet_protocol::params::{ChannelNames, ParameterError, Params};
-use icomet_protocol::resume;
+use icomet_protocol::resume::{self, Epoch, Position, Stopped};
 use proptest::prelude::*;
 
 fn names(query: &str) -> Result<Vec<String>, ParameterError> {
@@ -51,39 +51,90 @@ fn lists_have_a_value_for_each() {
     assert_eq!(tokens, [&b"a,b"[..], b"", b"c"]);
 }
 
+fn at(incarnation: u64, seq: u64) -> Option<Position> {
+    Some(Position { incarnation, seq })
+}
+
 #[test]
 fn positions_as_bytes() {
     let mut id = Vec::new();
-    resume::format_positions(
-        255,
-        [Some(0), None, Some(35), Some(36), Some(u64::MAX)],
-        &mut id,
-    );
-    assert_eq!(id, b"00000000000000ff-0..z.10.3w5e11264sgsf");
-    let (epoch, positions) = resume::parse_positions(&id).unwrap();
-    assert_eq!(epoch, 255);
+    let all = [at(1, 0), None, at(36, 35), at(u64::MAX, u64::MAX)];
+    resume::format_positions(255, all, &mut id);
     assert_eq!(
-        positions,
-        [Some(0), None, Some(35), Some(36), Some(u64::MAX)]
+        id,
+        b"00000000000000ff-1_0..10_z.3w5e11264sgsf_3w5e11264sgsf"
     );
+    assert_eq!(resume::parse_positions(&id), Some((255, all.to_vec())));
+    // With its separator each channel costs 32 bytes at most.
+    let one = "3w5e11264sgsf_3w5e11264sgsf.";
+    assert!(one.len() <= 32);
     for bad in [
         "",
         "00000000000000ff",
-        "00000000000000ff.1",
-        "00000000000000ff-3w5e11264sgsg",
-        "x-1.2",
-        "00000000000000ff-1.-2",
+        "00000000000000ff.1_1",
+        "00000000000000ff-1",
+        "00000000000000ff-1.2",
+        "00000000000000ff-1_3w5e11264sgsg",
+        "00000000000000ff-_1",
+        "00000000000000ff-1_",
+        "x-1_1.2_2",
+        "00000000000000ff-1_1.-2",
     ] {
         assert_eq!(resume::parse_positions(bad.as_bytes()), None, "{bad}");
+        let said = resume::last_event_id_of(bad.as_bytes(), 2);
+        let is_nothing = bad.is_empty();
+        assert_eq!(said == Stopped::Unsaid, is_nothing, "{bad}");
+        assert_eq!(said == Stopped::Unplaced, !is_nothing, "{bad}");
     }
     let long = format!(
         "00000000000000ff-{}",
-        vec!["1"; resume::MAX_POSITIONS + 1].join(".")
+        vec!["1_1"; resume::MAX_POSITIONS + 1].join(".")
     );
     assert_eq!(resume::parse_positions(long.as_bytes()), None);
-    let header = br#""x", W/"00000000000000ff-1.2", "00000000000000ff-1.2.3""#;
-    let found = resume::parse_if_none_match_of(header, 3).unwrap();
-    assert_eq!(found, (255, vec![Some(1), Some(2), Some(3)]));
+    // Another number of channels, or one.
+    for (id, channels) in [
+        (&b"00000000000000ff-1_2.1_3"[..], 3),
+        (b"00000000000000ff.1-2", 2),
+    ] {
+        assert_eq!(resume::last_event_id_of(id, channels), Stopped::Unplaced);
+    }
+    let header = br#""x", W/"00000000000000ff-1_2", "00000000000000ff-1_2..3_4""#;
+    let found = resume::if_none_match_of(header, 3);
+    assert_eq!(found, Stopped::At((255, vec![at(1, 2), None, at(3, 4)])));
+    assert_eq!(resume::if_none_match_of(header, 2), Stopped::Unplaced);
+}
+
+#[test]
+fn epochs_of_several_channels() {
+    let epochs = |query: &str, channels| Params::new(query.as_bytes(), None).epochs(channels);
+    let epoch = |incarnation| {
+        Some(Epoch {
+            zone: 255,
+            incarnation,
+        })
+    };
+    assert_eq!(epochs("", 2), Ok(vec![None, None]));
+    assert_eq!(epochs("epoch=", 2), Ok(vec![None, None]));
+    let two = Ok(vec![epoch(1), epoch(36)]);
+    assert_eq!(
+        epochs("epoch=00000000000000ff.1,00000000000000ff.10", 2),
+        two
+    );
+    assert_eq!(
+        epochs("epoch=00000000000000ff.1%2c00000000000000ff.10", 2),
+        two
+    );
+    assert_eq!(
+        epochs("epoch=,00000000000000ff.1,x", 3),
+        Ok(vec![None, epoch(1), Some(Epoch::NONE)])
+    );
+    // One for all, as clients had it once.
+    let none = Some(Epoch::NONE);
+    assert_eq!(epochs("epoch=00000000000000ff", 2), Ok(vec![none, none]));
+    for (query, channels) in [("epoch=a,b", 3), ("epoch=a,b,c", 2), ("epoch=,", 3)] {
+        let error = epochs(query, channels).unwrap_err();
+        assert_eq!(error, ParameterError::ListLength { name: "epoch" });
+    }
 }
 
 #[test]
@@ -110,10 +161,18 @@ fn an_event_with_an_id_of_several() {
 
 proptest! {
     #[test]
-    fn positions_round_trip(epoch: u64, positions in prop::collection::vec(any::<Option<u64>>(), 1..=resume::MAX_POSITIONS)) {
+    fn positions_round_trip(
+        zone: u64,
+        positions in prop::collection::vec(any::<Option<(u64, u64)>>(), 1..=resume::MAX_POSITIONS),
+    ) {
+        let positions: Vec<_> = positions
+            .into_iter()
+            .map(|place| place.and_then(|(incarnation, seq)| at(incarnation, seq)))
+            .collect();
         let mut id = Vec::new();
-        resume::format_positions(epoch, positions.iter().copied(), &mut id);
-        prop_assert_eq!(resume::parse_positions(&id), Some((epoch, positions)));
+        resume::format_positions(zone, positions.iter().copied(), &mut id);
+        prop_assert!(id.len() <= 16 + positions.len() * 32);
+        prop_assert_eq!(resume::parse_positions(&id), Some((zone, positions)));
     }
 
     #[test]
@@ -123,6 +182,7 @@ proptest! {
         _ = params.seqs(max);
         _ = params.tokens(max);
         _ = resume::parse_positions(&bytes);
-        _ = resume::parse_if_none_match_of(&bytes, max);
+        _ = params.epochs(max);
+        _ = resume::if_none_match_of(&bytes, max);
     }
 }

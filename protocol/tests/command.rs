@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use icomet_protocol::command::{self, Action, Failure};
+use icomet_protocol::resume::Epoch;
 use proptest::prelude::*;
 
 fn action(text: &str) -> Action<'_> {
@@ -24,13 +25,16 @@ fn members_and_their_defaults() {
             token: "".into()
         }
     );
-    let text = r#"{"token":"t","epoch":"00000000000000ff","seq":18446744073709551615,"channel":"\u00e4","type":"subscribe","id":-15}"#;
+    let text = r#"{"token":"t","epoch":"00000000000000ff.z","seq":18446744073709551615,"channel":"\u00e4","type":"subscribe","id":-15}"#;
     assert_eq!(
         action(text),
         Action::Subscribe {
             channel: "ä".into(),
             seq: u64::MAX,
-            epoch: Some(255),
+            epoch: Some(Epoch {
+                zone: 255,
+                incarnation: 35
+            }),
             token: "t".into()
         }
     );
@@ -75,6 +79,10 @@ fn what_is_wrong_has_a_code() {
             r#"{"type":"publish","channel":"a","content":1,"once":""}"#,
             "bad_member",
         ),
+        (
+            r#"{"type":"subscribe","channel":"a","epoch":1}"#,
+            "wrong_type",
+        ),
         (r#"{"type":"ping","id":null}"#, "bad_member"),
         (r#"{"type":"ping","id":true}"#, "bad_member"),
         (r#"{"type":"ping","id":1e999}"#, "bad_member"),
@@ -102,7 +110,7 @@ proptest! {
     #[test]
     fn any_text_is_answered_with_json(text in "[{}\\[\\]\":,a-z0-9\\\\ ]{0,80}") {
         let reply = match command::read(&text) {
-            Ok(read) => command::reply(read.id, read.action.name(), &command::subscribed("a\"b", 1, 2)),
+            Ok(read) => command::reply(read.id, read.action.name(), &command::subscribed("a\"b", Epoch::NONE, 2)),
             Err((id, failure)) => command::failed(id, &failure),
         };
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&reply).is_ok());

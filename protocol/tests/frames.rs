@@ -1,9 +1,13 @@
 //! The exact bytes of every frame and answer.
 
 use icomet_protocol::frame::{self, Sign, Socket};
+use icomet_protocol::resume::Epoch;
 use icomet_protocol::{Callback, Kind, Message, PollBatch, Transport};
 
-const EPOCH: u64 = 0xab;
+const EPOCH: Epoch = Epoch {
+    zone: 0xab,
+    incarnation: 35,
+};
 
 fn message(kind: Kind, seq: u64, content: &str) -> Message<'_> {
     Message {
@@ -81,12 +85,12 @@ fn one_message_by_transport() {
     assert_eq!(poll(None, false, &[hi]), format!("{json}\n"));
     assert_eq!(
         poll(Some(&cb), false, &[hi]),
-        format!("icomet_cb({json});\n")
+        format!("/**/icomet_cb({json});\n")
     );
     assert_eq!(stream(Transport::Stream, &hi), format!("{json}\n"));
     assert_eq!(
         stream(Transport::Sse, &hi),
-        format!("id: 00000000000000ab-1\ndata: {json}\n\n")
+        format!("id: 00000000000000ab.z-1\ndata: {json}\n\n")
     );
     assert_eq!(
         stream(Transport::Iframe, &hi),
@@ -107,7 +111,7 @@ fn batches() {
     );
     assert_eq!(
         poll(Some(&cb), true, &[one, two]),
-        format!("icomet_cb([{json_one},{json_two}]);\n")
+        format!("/**/icomet_cb([{json_one},{json_two}]);\n")
     );
     assert_eq!(
         poll(None, true, &[one]),
@@ -124,7 +128,7 @@ fn batches() {
     );
     for replay in [false, true] {
         assert_eq!(poll(None, replay, &[]), "[]\n");
-        assert_eq!(poll(Some(&cb), replay, &[]), "icomet_cb([]);\n");
+        assert_eq!(poll(Some(&cb), replay, &[]), "/**/icomet_cb([]);\n");
     }
 }
 
@@ -165,7 +169,7 @@ fn a_broadcast_brings_its_next_seq() {
     assert_eq!(
         stream(Transport::Sse, &broadcast),
         format!(
-            "id: 00000000000000ab-7\ndata: {second}\n\nid: 00000000000000ab-7\ndata: {third}\n\n"
+            "id: 00000000000000ab.z-7\ndata: {second}\n\nid: 00000000000000ab.z-7\ndata: {third}\n\n"
         )
     );
     assert_eq!(
@@ -196,7 +200,7 @@ fn sse_ids_by_type() {
     ] {
         let text = stream(Transport::Sse, &message(kind, seq, ""));
         let expected = match id {
-            Some(id) => format!("id: 00000000000000ab-{id}\ndata: {{"),
+            Some(id) => format!("id: 00000000000000ab.z-{id}\ndata: {{"),
             None => "data: {".to_owned(),
         };
         assert!(text.starts_with(&expected), "{text}");
@@ -227,7 +231,7 @@ fn the_event_follows_the_content_and_is_a_field_of_sse() {
     assert_eq!(poll(None, false, &[message]), format!("{json}\n"));
     assert_eq!(
         stream(Transport::Sse, &message),
-        format!("id: 00000000000000ab-7\nevent: price \"up\"\ndata: {json}\n\n")
+        format!("id: 00000000000000ab.z-7\nevent: price \"up\"\ndata: {json}\n\n")
     );
     let forged = Message {
         event: "a\ndata: b",
@@ -242,7 +246,7 @@ fn of_what_is_skipped_there_is_nothing_but_the_id_of_sse() {
     let skipped = Message::bare(Kind::Skipped, "abc", 7);
     assert_eq!(
         stream(Transport::Sse, &skipped),
-        "id: 00000000000000ab-7\n\n"
+        "id: 00000000000000ab.z-7\n\n"
     );
     for transport in [
         Transport::Stream,
@@ -277,7 +281,7 @@ fn scripts_cannot_be_ended() {
     );
     assert_eq!(
         poll(Some(&Callback::DEFAULT), false, &[data]),
-        "icomet_cb({\"type\":\"data\",\"cname\":\"<!--\\\"\",\"seq\":1,\
+        "/**/icomet_cb({\"type\":\"data\",\"cname\":\"<!--\\\"\",\"seq\":1,\
          \"content\":\"</script>\\u2028\\u2029\u{2027}é\\\\\"});\n"
     );
     assert!(
@@ -335,8 +339,8 @@ fn answers() {
                 \"token\":\"0fa002030405060708090a0b0c0d0eff\",\"expires\":60,\"sub_timeout\":30}";
     for (answer, expected) in [
         (
-            written(|out| frame::ping(&cb, 30, out)),
-            "icomet_cb({\"type\":\"ping\",\"sub_timeout\":30});\n",
+            written(|out| frame::ping(Some(&cb), 30, out)),
+            "/**/icomet_cb({\"type\":\"ping\",\"sub_timeout\":30});\n",
         ),
         (
             written(|out| frame::sign(None, &signed, out)),
@@ -344,12 +348,12 @@ fn answers() {
         ),
         (
             written(|out| frame::sign(Some(&cb), &signed, out)),
-            &format!("icomet_cb({json});\n"),
+            &format!("/**/icomet_cb({json});\n"),
         ),
         (written(|out| frame::ok(None, out)), "{\"type\":\"ok\"}\n"),
         (
             written(|out| frame::ok(Some(&cb), out)),
-            "icomet_cb({\"type\":\"ok\"});\n",
+            "/**/icomet_cb({\"type\":\"ok\"});\n",
         ),
         (written(frame::broadcast_done), "ok\n"),
         (written(|out| frame::closed(12, out)), "ok 12\n"),
@@ -378,10 +382,7 @@ fn answers() {
             written(|out| frame::presence_line(false, b"abc", out)),
             "0 abc\n",
         ),
-        (
-            written(|out| frame::sse_retry(1500, out)),
-            "retry: 1500\n\n",
-        ),
+        (written(|out| frame::sse_retry(1500, out)), "retry: 1500\n"),
         (
             written(|out| frame::error_body(400, "", "cname is \"missing\"", out)),
             "{\"type\":\"400\",\"cname\":\"\",\"seq\":0,\"content\":\"cname is \\\"missing\\\"\"}\n",

@@ -1,6 +1,7 @@
 //! Parameters: decoding, precedence, and each answer to bad input.
 
 use icomet_protocol::params::{check_channel_name, check_user};
+use icomet_protocol::resume::Epoch;
 use icomet_protocol::{ParameterError, Params};
 use proptest::prelude::*;
 use std::borrow::Cow;
@@ -79,7 +80,9 @@ fn absent_and_empty_values_take_their_defaults() {
         assert_eq!(params.wait(), Ok(None));
         assert_eq!(params.detail(), Ok(false));
         assert_eq!(params.expires(), Ok(-1));
-        assert_eq!(params.epoch(), Ok(None));
+        assert_eq!(params.epoch(), None);
+        assert_eq!(params.asks_epoch(), !text.is_empty());
+        assert_eq!(params.last_event_id(), None);
         assert_eq!(params.callback(), Ok(None));
         assert_eq!(params.token(), None);
         assert_eq!(params.content(), Cow::Borrowed(b""));
@@ -99,10 +102,33 @@ fn numbers_within_their_range() {
     assert_eq!(query("expires=31536000").expires(), Ok(31_536_000));
     assert_eq!(query("expires=-2147483648").expires(), Ok(-2_147_483_648));
     assert_eq!(query("expires=-0").expires(), Ok(0));
-    assert_eq!(
-        query("epoch=00ffABcd12345678").epoch(),
-        Ok(Some(0x00ff_abcd_1234_5678))
-    );
+}
+
+#[test]
+fn an_epoch_is_one_of_ours_or_another_one() {
+    let ours = Epoch {
+        zone: 0x00ff_abcd_1234_5678,
+        incarnation: 35,
+    };
+    assert_eq!(query("epoch=00ffABcd12345678.z").epoch(), Some(ours));
+    for other in ["0", "00ffabcd12345678", "00ffabcd12345678.", "x,y", "%00"] {
+        let found = query(&format!("epoch={other}")).epoch();
+        assert_eq!(found, Some(Epoch::NONE), "{other}");
+    }
+}
+
+#[test]
+fn polyfills_say_the_last_id_in_the_query() {
+    for text in [
+        "lastEventId=a-1",
+        "Last-Event-ID=a-1",
+        "lastEventID=a%2D1",
+        "lastEventId=&lastEventID=a-1",
+    ] {
+        let found = query(text).last_event_id();
+        assert_eq!(found.as_deref(), Some(&b"a-1"[..]), "{text}");
+    }
+    assert_eq!(query("last-event-id=a-1").last_event_id(), None);
 }
 
 #[test]
@@ -144,17 +170,6 @@ fn numbers_out_of_range_say_the_range() {
         assert_eq!(
             said(query(&format!("expires={bad}")).expires()),
             "expires is not a number from -2147483648 to 31536000"
-        );
-    }
-    for bad in [
-        "0",
-        "00ffabcd1234567",
-        "00ffabcd123456789",
-        "00ffabcd1234567g",
-    ] {
-        assert_eq!(
-            said(query(&format!("epoch={bad}")).epoch()),
-            "epoch is not 16 hexadecimal digits"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use icomet_protocol::content::escape_raw;
 use icomet_protocol::frame::{self, Sign};
-use icomet_protocol::resume::parse_id;
+use icomet_protocol::resume::{Epoch, parse_id};
 use icomet_protocol::{Callback, Kind, Message, PollBatch, Transport};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ impl Sent {
             Kind::NextSeq => "next_seq".to_owned(),
             Kind::Close => "close".to_owned(),
             Kind::Lost => "lost".to_owned(),
+            Kind::Epoch => "epoch".to_owned(),
             Kind::Skipped => unreachable!("nothing is shown of it"),
             Kind::Status(status) => status.to_string(),
         };
@@ -107,7 +108,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     })
 }
 
-fn streamed(transport: Transport, epoch: u64, sent: &Sent) -> Result<String, TestCaseError> {
+fn streamed(transport: Transport, epoch: Epoch, sent: &Sent) -> Result<String, TestCaseError> {
     let mut out = Vec::new();
     frame::stream_frame(transport, epoch, &sent.message(), &mut out);
     String::from_utf8(out).map_err(|error| TestCaseError::fail(error.to_string()))
@@ -132,14 +133,15 @@ proptest! {
 
     #[test]
     fn stream_lines(sent in sent()) {
-        let text = streamed(Transport::Stream, 0, &sent)?;
+        let text = streamed(Transport::Stream, Epoch::NONE, &sent)?;
         prop_assert!(text.ends_with('\n') && !text.contains('\r'));
         let read = text.lines().map(value).collect::<Result<Vec<_>, _>>()?;
         prop_assert_eq!(read, sent.expected());
     }
 
     #[test]
-    fn sse_events(epoch: u64, sent in sent()) {
+    fn sse_events(zone: u64, incarnation: u64, sent in sent()) {
+        let epoch = Epoch { zone, incarnation };
         let text = streamed(Transport::Sse, epoch, &sent)?;
         prop_assert!(!text.contains('\r'));
         let mut read = Vec::new();
@@ -173,7 +175,7 @@ proptest! {
         let message =
             Message { kind: Kind::Noop, channel: "abc", seq: 1, content: &content, event: "" };
         let mut out = Vec::new();
-        frame::stream_frame(Transport::Sse, 0, &message, &mut out);
+        frame::stream_frame(Transport::Sse, Epoch::NONE, &message, &mut out);
         prop_assert!(!out.contains(&b'\r'));
         let body = out.strip_suffix(b"\n\n").ok_or_else(|| TestCaseError::fail("no end"))?;
         for line in body.split(|&byte| byte == b'\n') {
@@ -183,7 +185,7 @@ proptest! {
 
     #[test]
     fn iframe_scripts(sent in sent()) {
-        let text = streamed(Transport::Iframe, 0, &sent)?;
+        let text = streamed(Transport::Iframe, Epoch::NONE, &sent)?;
         prop_assert!(!has_separator(&text));
         let mut read = Vec::new();
         for script in text.split_inclusive('\n') {
@@ -206,7 +208,7 @@ proptest! {
         let text = String::from_utf8(out).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let body = if jsonp {
             prop_assert!(!has_separator(&text));
-            between(&text, "icomet_cb(", ");\n")?
+            between(&text, "/**/icomet_cb(", ");\n")?
         } else {
             between(&text, "", "\n")?
         };

@@ -3,9 +3,12 @@
 use core::cell::Cell;
 use std::path::PathBuf;
 
-use icomet_engine::{Limits, OnFull, Once, Rules, Zone};
+use icomet_engine::{ChannelLimits, Limits, OnFull, Once, Rules, SubscribeError, Zone};
 use icomet_hooks::Hook;
-use icomet_websocket::origin::AllowedOrigins;
+use icomet_protocol::origin::AllowedOrigins;
+use icomet_websocket::rate::Rate;
+
+use crate::ffi::log;
 
 /// The hub that exists without an `icomet_hub` of that name.
 pub const DEFAULT_HUB: &str = "main";
@@ -47,10 +50,14 @@ pub struct Hub {
     pub max_batch: u32,
     /// Idle time of a subscriber before a noop, in milliseconds.
     pub polling_timeout: u64,
-    /// Whose pages may open a WebSocket.
+    /// Whose pages may open a WebSocket, ask by JSONP or in a frame, and reach the admin side.
     pub allowed_origins: AllowedOrigins,
+    /// Whether answers come as a script where `cb` asks for one.
+    pub jsonp: bool,
     /// Longest message of a WebSocket's client, in bytes.
     pub ws_max_message_size: usize,
+    /// How fast each WebSocket's client may send; none: as fast as it is read.
+    pub ws_rate: Option<Rate>,
     /// Where its channels are kept while nginx is away.
     pub state_file: Option<PathBuf>,
     /// Back ends that are told what happens in it.
@@ -74,7 +81,8 @@ impl Hub {
         }
     }
 
-    /// A hub with iComet's own defaults (icomet.conf of 0.2.x) and a 256 MB zone.
+    /// A hub with iComet's own defaults (icomet.conf of 0.2.x), but for the subscribers of a channel, and a
+    /// 256 MB zone.
     pub fn with_defaults(name: &str, place: String) -> Hub {
         Hub {
             name: name.to_owned(),
@@ -84,7 +92,7 @@ impl Hub {
             limits: Rules::from(Limits {
                 max_channels: 1_000_000,
                 empty_channels: 50,
-                max_subscribers_per_channel: 16,
+                max_subscribers_per_channel: 1_000_000,
                 channel_buffer_size: 10,
                 channel_timeout: 30_000,
                 message_ttl: 0,
@@ -97,13 +105,35 @@ impl Hub {
             max_idempotency_ids: 100_000,
             max_batch: 1000,
             polling_timeout: 30_000,
-            allowed_origins: AllowedOrigins::SameHost,
+            allowed_origins: AllowedOrigins::SameOrigin,
+            jsonp: true,
             ws_max_message_size: 64 << 10,
+            ws_rate: Some(Rate::new(100, 256)),
             state_file: None,
             hooks: Vec::new(),
             node: None,
             zone: Cell::new(None),
             zone_is_new: Cell::new(false),
+        }
+    }
+
+    /// Says in the log that a publisher or subscriber of a channel was refused for a limit, and which; those
+    /// that only the client can mend are not said.
+    pub fn log_refusal(&self, channel: &str, error: &SubscribeError) {
+        let limits = self.limits.of(channel.as_bytes());
+        match error {
+            // The one who stands still has a line of its own.
+            SubscribeError::WrongToken | SubscribeError::Busy => {}
+            SubscribeError::TooManyChannels => {
+                log::too_many_channels(&self.name, self.limits.of_hub().max_channels);
+            }
+            SubscribeError::TooManyEmpty => {
+                log::too_many_empty(&self.name, self.limits.of_hub().empty_channels);
+            }
+            SubscribeError::TooManySubscribers => {
+                log::too_many_subscribers(&self.name, channel, limits.max_subscribers_per_channel);
+            }
+            SubscribeError::ZoneFull => log::zone_full(&self.name),
         }
     }
 

@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use icomet_engine::{Limits, OnFull, Zone};
 use icomet_hooks::Hook;
+use icomet_protocol::origin::{AllowedOrigins, Pattern};
 use icomet_protocol::resume::MAX_POSITIONS;
-use icomet_websocket::origin::{AllowedOrigins, is_origin};
+use icomet_websocket::rate::{MAX_BURST, MAX_PER_SECOND, Rate};
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
 use super::channel_rule::ChannelRule;
@@ -22,7 +23,7 @@ use crate::ffi::shim;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them. nginx knows each
 /// from the table in `nginx-module/icomet_module.c`.
-const PARAMETERS: [&str; 22] = [
+const PARAMETERS: [&str; 24] = [
     "zone",
     "auth",
     "max_channels",
@@ -39,13 +40,18 @@ const PARAMETERS: [&str; 22] = [
     "idempotency_window",
     "max_idempotency_ids",
     "ws_max_message_size",
+    "ws_rate",
     "allowed_origins",
+    "jsonp",
     "on_full",
     "state_file",
     "node",
     "hook",
     "channels",
 ];
+
+/// Those that take several values.
+const SEVERAL: [&str; 2] = ["allowed_origins", "ws_rate"];
 
 /// nginx keeps a slab pool's bookkeeping in front of a zone; this much is added for it.
 const SLAB_OVERHEAD_SHIFT: u32 = 6;
@@ -182,9 +188,9 @@ impl Block {
             return self.add_hook(hook::read(cf, &arguments[1..])?);
         }
         let value = match arguments {
-            // The one that takes several.
-            [_, value, ..] if name == "allowed_origins" => value,
-            _ if name == "allowed_origins" => {
+            // Those that take several.
+            [_, value, ..] if SEVERAL.contains(&name) => value,
+            _ if SEVERAL.contains(&name) => {
                 return Err(format!(
                     "\"{name}\" takes at least one value, none is given"
                 ));
@@ -223,7 +229,9 @@ impl Block {
                 let size = size(name, value, 1, 256 << 20)?;
                 hub.ws_max_message_size = usize::try_from(size).unwrap_or(usize::MAX);
             }
+            "ws_rate" => hub.ws_rate = rate(arguments.get(1..).unwrap_or_default())?,
             "allowed_origins" => hub.allowed_origins = origins(arguments)?,
+            "jsonp" => hub.jsonp = choice(name, value, &[("on", true), ("off", false)])?,
             "node" => hub.node = Some(hook::node(value)?),
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
@@ -302,7 +310,7 @@ pub fn set_limit(limits: &mut Limits, name: &str, value: &[u8]) -> Result<bool, 
         "channel_timeout" => limits.channel_timeout = time(name, value, 365 * 86400, "365d")?,
         "message_ttl" => {
             limits.message_ttl = match value {
-                b"off" | b"0" => 0,
+                b"off" => 0,
                 _ => time(name, value, 365 * 86400, "365d")
                     .map_err(|error| format!("{error}, or \"off\""))?,
             };
@@ -332,16 +340,46 @@ fn origins(arguments: &[&[u8]]) -> Result<AllowedOrigins, String> {
     }
     let listed = given.iter().map(|origin| {
         let text = String::from_utf8_lossy(origin);
-        if is_origin(&text) {
-            Ok(text.into_owned())
-        } else {
-            Err(format!(
-                "invalid origin \"{text}\" in \"allowed_origins\": give origins as browsers send them, \
-                 as in \"https://example.com\", or \"*\" alone"
-            ))
-        }
+        Pattern::parse(&text)
+            .map_err(|right| format!("invalid origin \"{text}\" in \"allowed_origins\": {right}"))
     });
     listed.collect::<Result<_, _>>().map(AllowedOrigins::Listed)
+}
+
+/// `off`, or `N/s` and `burst=N`.
+fn rate(values: &[&[u8]]) -> Result<Option<Rate>, String> {
+    let right = format!(
+        "use \"off\", or commands a second from 1/s to {MAX_PER_SECOND}/s and then, if you like, burst=N from 1 \
+         to {MAX_BURST}, as in \"100/s burst=256\""
+    );
+    let wrong = |value: &[u8]| {
+        let shown = String::from_utf8_lossy(value);
+        format!("invalid ws_rate \"{shown}\": {right}")
+    };
+    let read = |value: &[u8], digits: &[u8], max| {
+        let digits = core::str::from_utf8(digits).map_err(|_| wrong(value))?;
+        number("ws_rate", digits.as_bytes(), 1, u64::from(max))
+            .map(small)
+            .map_err(|_| wrong(value))
+    };
+    let (first, burst) = match values {
+        [b"off"] => return Ok(None),
+        [first] => (first, None),
+        [first, second] => (first, Some(second)),
+        [_, _, more, ..] => return Err(wrong(more)),
+        [] => return Err(wrong(b"")),
+    };
+    let digits = first.strip_suffix(b"/s").ok_or_else(|| wrong(first))?;
+    let per_second = read(first, digits, MAX_PER_SECOND)?;
+    let burst = match burst {
+        Some(burst) => {
+            let digits = burst.strip_prefix(b"burst=").ok_or_else(|| wrong(burst))?;
+            read(burst, digits, MAX_BURST)?
+        }
+        // All channels that one may have, or a second's commands.
+        None => per_second.max(MAX_POSITIONS as u32),
+    };
+    Ok(Some(Rate::new(per_second, burst)))
 }
 
 fn number(name: &str, value: &[u8], min: u64, max: u64) -> Result<u64, String> {

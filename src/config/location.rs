@@ -199,6 +199,16 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
             child.publishes.replace(parent.publishes.borrow().clone());
         }
         // SAFETY: while nginx merges, cf leads to the child's configurations.
+        let is_ours =
+            || unsafe { shim::icomet_content_handler_is(cf, Some(endpoint::icomet_handler)) != 0 };
+        if let Some(side) = child.side.get().filter(|_| !is_ours()) {
+            let place = &child.named.borrow().1;
+            return conf.error(&stands_beside(&format!(
+                "{}\" in {place}",
+                side.directive()
+            )));
+        }
+        // SAFETY: as above.
         let is_block = unsafe { shim::icomet_is_block_in_location(cf) } != 0;
         if let Some(side) = parent
             .side
@@ -281,10 +291,7 @@ unsafe fn set_side(cf: *mut ngx_conf_t, conf: *mut c_void, side: Side) -> *mut c
     }
     // SAFETY: cf is valid.
     if unsafe { shim::icomet_has_content_handler(cf) } != 0 {
-        return wrapped.error(&format!(
-            "\"{directive}\" cannot stand in one location with another directive that answers \
-             (proxy_pass, return's like): give it a location of its own"
-        ));
+        return wrapped.error(&stands_beside(&format!("{directive}\"")));
     }
     let arguments = wrapped.arguments();
     let hub = arguments.get(1).map_or_else(
@@ -298,7 +305,8 @@ unsafe fn set_side(cf: *mut ngx_conf_t, conf: *mut c_void, side: Side) -> *mut c
                 return wrapped.error(&format!(
                     "unknown endpoint \"{}\" in \"{directive}\": use one of {}",
                     String::from_utf8_lossy(name),
-                    side.endpoints().join(", ")
+                    side.endpoints(|endpoint| endpoint != Endpoint::WsEcho)
+                        .join(", ")
                 ));
             }
         }
@@ -485,6 +493,14 @@ unsafe fn set_switch(
     };
     switch(location).set(Some(is_on));
     CONF_OK
+}
+
+/// What is said of a directive, with its closing quote, beside another that answers.
+fn stands_beside(directive: &str) -> String {
+    format!(
+        "\"{directive} cannot stand in one location with another directive that answers (proxy_pass, \
+         fastcgi_pass, stub_status, ...): give it a location of its own"
+    )
 }
 
 /// NAME of a value that is `$arg_NAME` and nothing else.

@@ -5,7 +5,7 @@ pub mod channels;
 pub mod history;
 pub mod publish;
 
-use icomet_engine::{ChannelLimits, PublishError};
+use icomet_engine::{ChannelLimits, PublishError, SubscribeError};
 use icomet_protocol::api::{Problem, publication, query};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
@@ -32,16 +32,19 @@ pub enum Operation {
     Presence,
     /// Lists channels.
     Channels,
+    /// Tells of the hub.
+    Info,
     /// Ends a channel's subscribers, or a user's.
     Disconnect,
 }
 
-const OPERATIONS: [(&str, Operation); 6] = [
+const OPERATIONS: [(&str, Operation); 7] = [
     ("publish", Operation::Publish),
     ("batch", Operation::Batch),
     ("history", Operation::History),
     ("presence", Operation::Presence),
     ("channels", Operation::Channels),
+    ("info", Operation::Info),
     ("disconnect", Operation::Disconnect),
 ];
 
@@ -93,6 +96,7 @@ pub fn serve(request: Request, context: &Context, operation: Option<Operation>) 
     let answered = match operation {
         Operation::History => history::history(&request, context),
         Operation::Presence => channels::presence(&request, context),
+        Operation::Info => channels::info(&request, context),
         _ => channels::list(&request, context),
     };
     send(request, context, answered)
@@ -196,6 +200,7 @@ pub fn problem(what: &Problem) -> Answer {
 pub fn refused(hub: &Hub, channel: &str, error: &PublishError) -> Problem {
     match error {
         PublishError::TooManyChannels => {
+            hub.log_refusal(channel, &SubscribeError::TooManyChannels);
             let detail = "the hub has max_channels channels already";
             Problem::new(429, "too_many_channels", detail)
         }

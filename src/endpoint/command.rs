@@ -9,7 +9,6 @@ use icomet_protocol::frame::{Socket, socket_text};
 
 use super::api::{channels, history, no_such_channel, no_worker, publish};
 use crate::config::hub::{Auth, Hub};
-use crate::ffi::log;
 use crate::worker::many::JoinError;
 use crate::worker::subscribe::Wanted;
 use crate::worker::subscriber::Marks;
@@ -62,6 +61,7 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 name: channel,
                 seq: *seq,
                 epoch: *epoch,
+                tells: false,
                 token: token.as_bytes(),
             };
             let joined = with(|worker| {
@@ -72,7 +72,7 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 joined
             });
             let joined = joined.ok_or_else(no_worker)?;
-            let joined = joined.map_err(|error| not_joined(&hub, error))?;
+            let joined = joined.map_err(|error| not_joined(&hub, channel, error))?;
             follows.extend_from_slice(&joined.frames);
             Ok(command::subscribed(channel, joined.epoch, joined.next))
         }
@@ -104,8 +104,7 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 }),
             };
             let published = publish::publish_to(&hub, channel, &publication)?;
-            let epoch = hub.zone.get().map_or(0, |zone| zone.epoch());
-            Ok(answer::published(channel, epoch, &published))
+            Ok(answer::published(channel, &published))
         }
         Action::Presence(asked) => {
             if !marks.has(Marks::PRESENCE) {
@@ -133,7 +132,10 @@ fn not_subscribed() -> Failure {
     Failure::new("not_subscribed", "this connection has no such channel")
 }
 
-fn not_joined(hub: &Hub, error: JoinError) -> Failure {
+fn not_joined(hub: &Hub, channel: &str, error: JoinError) -> Failure {
+    if let JoinError::Refused(error) = &error {
+        hub.log_refusal(channel, error);
+    }
     match error {
         JoinError::AlreadySubscribed => Failure::new(
             "already_subscribed",
@@ -150,7 +152,7 @@ fn not_joined(hub: &Hub, error: JoinError) -> Failure {
         JoinError::Refused(SubscribeError::WrongToken) => {
             Failure::new("wrong_token", "Token error")
         }
-        JoinError::Refused(SubscribeError::TooManyChannels) => {
+        JoinError::Refused(SubscribeError::TooManyChannels | SubscribeError::TooManyEmpty) => {
             Failure::new("too_many_channels", "Too many channels")
         }
         JoinError::Refused(SubscribeError::TooManySubscribers) => {
@@ -160,7 +162,6 @@ fn not_joined(hub: &Hub, error: JoinError) -> Failure {
             Failure::new("busy", "a worker of this server stands still: try again")
         }
         JoinError::Refused(SubscribeError::ZoneFull) => {
-            log::zone_full(&hub.name);
             Failure::new("zone_full", "the zone of this hub is full")
         }
     }

@@ -1,6 +1,6 @@
 //! What `icomet_publish` publishes when a request ends.
 
-use icomet_engine::{Publication, PublishError};
+use icomet_engine::{Publication, PublishError, SubscribeError};
 use icomet_protocol::content;
 use icomet_protocol::params::check_channel_name;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
@@ -61,6 +61,9 @@ fn publish(request: &Request, each: &LogPublish) {
     match published.flatten() {
         Some(Ok(_)) => {}
         Some(Err(PublishError::ZoneFull)) => log::zone_full(&hub.name),
+        Some(Err(PublishError::TooManyChannels)) => {
+            hub.log_refusal(name, &SubscribeError::TooManyChannels);
+        }
         Some(Err(error)) => log::error(&format!("\"icomet_publish\" in {place}: {error}")),
         None => log::error("\"icomet_publish\" in a process that is no icomet worker"),
     }

@@ -2,7 +2,7 @@
 
 use core::cell::RefCell;
 
-use icomet_engine::{ChannelLimits, Publication, PublishError};
+use icomet_engine::{ChannelLimits, Publication, PublishError, SubscribeError};
 use icomet_protocol::params::Params;
 use icomet_protocol::{content, frame};
 use nginx_sys::ngx_int_t;
@@ -22,7 +22,7 @@ pub fn publish<'a>(
     encoded: bool,
 ) -> Result<Answer, Answer> {
     let name = input::channel_name(request, context, params)?;
-    let callback = params.callback().map_err(input::bad)?;
+    let callback = input::callback(context, params)?;
     let ttl = params.ttl().map_err(input::bad)?;
     let event = params.event().map_err(input::bad)?;
     let published = with_content(params, encoded, |content| {
@@ -119,7 +119,11 @@ pub fn broadcast(request: Request, context: &Context, params: &Params<'_>) -> ng
 /// What a publisher gets whose message was not taken.
 pub fn refused(context: &Context, name: &str, error: &PublishError) -> Answer {
     match error {
-        PublishError::TooManyChannels => Answer::error(429, name, "Too many channels"),
+        PublishError::TooManyChannels => {
+            let hub = &context.hub;
+            hub.log_refusal(name, &SubscribeError::TooManyChannels);
+            Answer::error(429, name, "Too many channels")
+        }
         PublishError::MessageTooLarge => {
             let max = context.hub.limits.of(name.as_bytes()).max_message_size;
             let text = format!("the message is larger than max_message_size ({max} bytes)");

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use icomet_protocol::frame::Transport;
 use icomet_protocol::params::{ChannelNames, Params};
-use icomet_protocol::resume;
+use icomet_protocol::resume::{self, Epoch, Positions, Stopped};
 
 use super::input;
 use crate::answer::Answer;
@@ -27,7 +27,8 @@ pub enum Channels<'a> {
 pub struct Channel<'a> {
     name: Cow<'a, str>,
     seq: u64,
-    epoch: Option<u64>,
+    epoch: Option<Epoch>,
+    tells: bool,
     token: Cow<'a, [u8]>,
 }
 
@@ -54,39 +55,50 @@ impl<'a> Channels<'a> {
                 input::channel_names(request, context, params, max)?
             }
         };
-        let epoch = params.epoch().map_err(input::bad)?;
+        let tells = params.asks_epoch();
         match names {
             ChannelNames::One(name) => {
-                let (seq, epoch) = match resumed(request, transport) {
-                    Some((epoch, last)) => (last.saturating_add(1), Some(epoch)),
-                    None => (params.seq().map_err(input::bad)?, epoch),
+                let (seq, epoch) = match stopped(request, params, transport) {
+                    Stopped::At((epoch, last)) => (last.saturating_add(1), Some(epoch)),
+                    Stopped::Unplaced => (0, Some(Epoch::NONE)),
+                    Stopped::Unsaid => (params.seq().map_err(input::bad)?, params.epoch()),
                 };
                 let token = params.token().unwrap_or_default();
                 Ok(Channels::One(Channel {
                     name,
                     seq,
                     epoch,
+                    tells,
                     token,
                 }))
             }
             ChannelNames::Many(names) => {
                 let seqs = params.seqs(names.len()).map_err(input::bad)?;
+                let epochs = params.epochs(names.len()).map_err(input::bad)?;
                 let tokens = params.tokens(names.len()).map_err(input::bad)?;
-                let resumed = resumed_many(request, transport, names.len());
-                let known = |place: usize| {
-                    let (epoch, positions) = resumed.as_ref()?;
-                    Some((*epoch, (*positions.get(place)?)?))
-                };
-                let all = names.into_iter().zip(seqs).zip(tokens).enumerate();
-                let all = all.map(|(place, ((name, seq), token))| {
-                    let (seq, epoch) = match known(place) {
-                        Some((epoch, last)) => (last.saturating_add(1), Some(epoch)),
-                        None => (seq, epoch),
+                let stopped = stopped_many(request, params, transport, names.len());
+                let all = names.into_iter().zip(seqs).zip(epochs).zip(tokens);
+                let all = all.enumerate();
+                let all = all.map(|(place, (((name, seq), epoch), token))| {
+                    let (seq, epoch) = match &stopped {
+                        Stopped::At((zone, positions)) => match positions.get(place) {
+                            Some(Some(position)) => (
+                                position.seq.saturating_add(1),
+                                Some(Epoch {
+                                    zone: *zone,
+                                    incarnation: position.incarnation,
+                                }),
+                            ),
+                            _ => (seq, epoch),
+                        },
+                        Stopped::Unplaced => (0, Some(Epoch::NONE)),
+                        Stopped::Unsaid => (seq, epoch),
                     };
                     Channel {
                         name,
                         seq,
                         epoch,
+                        tells,
                         token,
                     }
                 });
@@ -111,32 +123,45 @@ impl Channel<'_> {
             name: &self.name,
             seq: self.seq,
             epoch: self.epoch,
+            tells: self.tells,
             token: &self.token,
         }
     }
 }
 
-/// Epoch, and the last seq that the client has, where a browser says so by itself.
-fn resumed(request: &Request, transport: Transport) -> Option<(u64, u64)> {
-    match transport {
-        Transport::Sse => resume::parse_id(request.header("last-event-id")?),
-        Transport::LongPoll => resume::parse_if_none_match(request.header("if-none-match")?),
-        Transport::Stream | Transport::Iframe | Transport::WebSocket(_) => None,
+/// Where a client stopped, as a browser says by itself, and else as an EventSource polyfill says in the query.
+fn stopped(request: &Request, params: &Params<'_>, transport: Transport) -> Stopped<(Epoch, u64)> {
+    let said = match transport {
+        Transport::LongPoll => request.header("if-none-match").map(resume::if_none_match),
+        _ => request.header("last-event-id").map(resume::last_event_id),
+    };
+    match said {
+        None | Some(Stopped::Unsaid) => params
+            .last_event_id()
+            .map_or(Stopped::Unsaid, |id| resume::last_event_id(&id)),
+        Some(said) => said,
     }
 }
 
-/// The same of several channels; an id of another number of them says nothing.
-fn resumed_many(
+/// The same of several channels.
+fn stopped_many(
     request: &Request,
+    params: &Params<'_>,
     transport: Transport,
     channels: usize,
-) -> Option<(u64, Vec<Option<u64>>)> {
-    match transport {
-        Transport::Sse => resume::parse_positions(request.header("last-event-id")?)
-            .filter(|(_, positions)| positions.len() == channels),
-        Transport::LongPoll => {
-            resume::parse_if_none_match_of(request.header("if-none-match")?, channels)
-        }
-        Transport::Stream | Transport::Iframe | Transport::WebSocket(_) => None,
+) -> Stopped<Positions> {
+    let said = match transport {
+        Transport::LongPoll => request
+            .header("if-none-match")
+            .map(|tags| resume::if_none_match_of(tags, channels)),
+        _ => request
+            .header("last-event-id")
+            .map(|id| resume::last_event_id_of(id, channels)),
+    };
+    match said {
+        None | Some(Stopped::Unsaid) => params.last_event_id().map_or(Stopped::Unsaid, |id| {
+            resume::last_event_id_of(&id, channels)
+        }),
+        Some(said) => said,
     }
 }

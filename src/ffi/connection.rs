@@ -13,7 +13,7 @@ use super::conf::{Conf, bytes};
 use super::guard::guarded;
 use super::request::{Request, code};
 use super::shim::{self, icomet_kept_t};
-use crate::worker::{parking, websocket};
+use crate::worker::{input, parking, websocket};
 
 /// nginx's NGX_HTTP_VERSION_10 and NGX_HTTP_VERSION_11 (ngx_http_request.h).
 const HTTP_10: ngx_uint_t = 1000;
@@ -418,7 +418,7 @@ pub(super) unsafe extern "C" fn icomet_on_parked_read(event: *mut ngx_event_t) {
         };
         let index = connection.subscriber();
         if websocket::is_one(index) {
-            return websocket::readable(index);
+            return input::readable(index);
         }
         // What a client sends while a long poll waits is its next request.
         let keep = parking::is_long_poll(index);
@@ -446,7 +446,7 @@ pub unsafe extern "C" fn icomet_on_held_read(r: *mut ngx_http_request_t) {
             .and_then(|request| Some(request.context()?.owner.get()))
             .and_then(websocket::of_owner);
         if let Some(index) = socket {
-            return websocket::readable(index);
+            return input::readable(index);
         }
         // SAFETY: the request is live, and so is its connection.
         let (request, seen) = unsafe {

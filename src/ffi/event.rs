@@ -38,6 +38,13 @@ impl Event {
         unsafe { shim::icomet_timer_set(self.0.as_ptr(), delay as usize) }
     }
 
+    /// The same to the millisecond: [`Event::set_timer`] leaves a timer that is set to much the same time,
+    /// as nginx does.
+    pub fn set_timer_exactly(self, delay: u64) {
+        // SAFETY: as in set_timer.
+        unsafe { shim::icomet_timer_set_exactly(self.0.as_ptr(), delay as usize) }
+    }
+
     /// Whether the timer is set.
     pub fn has_timer(self) -> bool {
         // SAFETY: as in set_timer.

@@ -5,6 +5,7 @@ use core::ptr::addr_of;
 use std::thread::LocalKey;
 
 use icomet_engine::{ClientAddress, Stuck};
+use icomet_websocket::rate::Rate;
 use nginx_sys::{
     NGX_LOG_ALERT, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
     ngx_cycle, ngx_cycle_t, ngx_log_t,
@@ -117,6 +118,44 @@ pub fn crowded(hub: &str, address: &ClientAddress, max: u32) {
     });
 }
 
+/// A hub has as many channels as it may.
+pub fn too_many_channels(hub: &str, max: u64) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "hub \"{hub}\" has {max} channels already: more are refused (max_channels)"
+        ));
+    });
+}
+
+/// Channels that never had a message take as much of a hub as they may, in percent.
+pub fn too_many_empty(hub: &str, share: u32) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "channels without a message take {share}% of hub \"{hub}\" already, and have subscribers: more \
+             are refused (empty_channels)"
+        ));
+    });
+}
+
+/// A channel has as many subscribers as it may.
+pub fn too_many_subscribers(hub: &str, channel: &str, max: u32) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "channel \"{channel}\" of hub \"{hub}\" has {max} subscribers already: more are refused \
+             (max_subscribers_per_channel)"
+        ));
+    });
+}
+
 /// An id of a publish was forgotten early.
 pub fn ids_crowded(hub: &str, max: u32) {
     thread_local! {
@@ -146,6 +185,34 @@ pub fn stuck(stuck: &Stuck) {
     error(&format!(
         "{whose} holds {what}, and does not go on (is it stopped?): what needs it is refused or put off"
     ));
+}
+
+/// A WebSocket's client sends more than it may.
+pub fn too_fast(hub: &str, rate: Rate) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "a WebSocket's client sends more than {} commands a second and {} at once to hub \"{hub}\": \
+             it is read from more slowly (ws_rate)",
+            rate.per_second(),
+            rate.burst()
+        ));
+    });
+}
+
+/// Incomplete messages of WebSockets take too much memory.
+pub fn inputs_full(most: usize) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "incomplete messages of WebSockets take more than {most} bytes in this worker: the oldest \
+             are closed with 1013"
+        ));
+    });
 }
 
 /// A hub's zone is full.

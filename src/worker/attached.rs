@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use icomet_engine::{ChannelRef, DirtyList, WorkerId, Zone};
+use icomet_protocol::resume::Epoch;
 use rustc_hash::FxHashMap;
 
 use super::broadcast::BroadcastJob;
@@ -62,13 +63,22 @@ impl AttachedHub {
         }
     }
 
-    /// Index of a channel that this worker is registered on; `next` is where its fan-out begins if it is
+    /// Index of a channel that this worker is registered on, in that incarnation; `next` is where its fan-out begins if it is
     /// new here.
-    pub fn local(&mut self, reference: ChannelRef, name: &str, next: u64) -> u32 {
+    pub fn local(&mut self, reference: ChannelRef, name: &str, incarnation: u64, next: u64) -> u32 {
+        let epoch = self.epoch(incarnation);
         *self.by_reference.entry(reference).or_insert_with(|| {
             self.channels
-                .insert(LocalChannel::new(reference, name, next))
+                .insert(LocalChannel::new(reference, name, epoch, next))
         })
+    }
+
+    /// What the seqs of a channel of that incarnation belong to.
+    pub fn epoch(&self, incarnation: u64) -> Epoch {
+        Epoch {
+            zone: self.zone.epoch(),
+            incarnation,
+        }
     }
 
     /// Whether the fan-out has more to do.

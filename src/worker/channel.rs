@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use icomet_engine::ChannelRef;
 use icomet_protocol::frame::Transport;
+use icomet_protocol::resume::Epoch;
 
 use super::Worker;
 use super::subscriber::Subscriber;
@@ -15,6 +16,8 @@ pub struct LocalChannel {
     pub reference: ChannelRef,
     /// Its name.
     pub name: Rc<str>,
+    /// What its seqs belong to.
+    pub epoch: Epoch,
     /// How many subscribers it has here.
     pub count: u32,
     /// How many of them are not busy, by transport; without those who take no shared frames.
@@ -47,10 +50,11 @@ pub fn place(transport: Transport) -> usize {
 
 impl LocalChannel {
     /// A channel without subscribers yet.
-    pub fn new(reference: ChannelRef, name: &str, next: u64) -> LocalChannel {
+    pub fn new(reference: ChannelRef, name: &str, epoch: Epoch, next: u64) -> LocalChannel {
         LocalChannel {
             reference,
             name: name.into(),
+            epoch,
             count: 0,
             by_transport: [0; PLACES],
             next,

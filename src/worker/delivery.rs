@@ -7,13 +7,14 @@ use icomet_engine::ChannelRef;
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{Transport, sse_retry};
 use icomet_protocol::message::{Kind, Message};
-use icomet_protocol::resume;
+use icomet_protocol::resume::{self, Epoch};
 use rustc_hash::FxHashMap;
 
 use super::channel::LocalChannel;
 use super::frames::{self, Batch};
 use super::leaving::{Leaving, Left, Parked};
-use super::subscriber::Subscriber;
+use super::subscriber::{Marks, Subscriber};
+use super::told::Told;
 use super::wheel::{Wheel, tick};
 use super::{Worker, websocket, with};
 use crate::answer::Answer;
@@ -98,7 +99,7 @@ impl Step {
 }
 
 /// The answer to a long poll: `next` is the seq that the client asks for next.
-pub fn poll_answer(epoch: u64, next: u64, jsonp: bool, body: Frame) -> Answer {
+pub fn poll_answer(epoch: Epoch, next: u64, jsonp: bool, body: Frame) -> Answer {
     poll_answer_at(&resume::etag(epoch, next.saturating_sub(1)), jsonp, body)
 }
 
@@ -176,10 +177,14 @@ impl Worker {
         let hub = usize::from(subscriber.hub);
         let sink = subscriber.sink;
         let (is_many, has_user) = (subscriber.is_many(), subscriber.has_user());
+        let is_socket = subscriber.socket().is_some();
         let seq = (!is_many).then_some(subscriber.cursor);
         if subscriber.has_more {
             self.callbacks.remove(&index);
-            self.inputs.remove(&index);
+            self.inputs.take(index);
+        }
+        if is_socket {
+            self.listening.forget(index);
         }
         self.wheel.remove(&mut self.subscribers, index);
         let parked = match sink {
@@ -296,7 +301,7 @@ impl Worker {
         let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;
         let channel = attached.channels.get_mut(subscriber.channel)?;
         let zone = attached.zone;
-        let epoch = zone.epoch();
+        let epoch = channel.epoch;
         let reading = zone.reading(self.id);
         let room = room(subscriber.transport);
         let tag = match subscriber.has_user() {
@@ -304,14 +309,14 @@ impl Worker {
             false => 0,
         };
         let limits = &attached.hub.limits;
-        let batch = loop {
+        let (batch, from) = loop {
             let from = subscriber.cursor;
             let batch = Batch::read(&reading, limits, channel.reference, from, room);
             // An SSE stream is told the ids of what it is not shown.
             let silent = !batch.shows(&reading, tag)
                 && (subscriber.transport != Transport::Sse || batch.holds_nothing());
             if !silent || batch.is_empty() {
-                break batch;
+                break (batch, from);
             }
             subscriber.cursor = batch.next;
             if channel.count == 1 && !channel.sweeping {
@@ -336,7 +341,13 @@ impl Worker {
         }
         if subscriber.transport == Transport::LongPoll {
             let callback = callback_of(&self.callbacks, index, subscriber);
-            let body = batch.poll(&reading, &channel.name, callback.as_ref(), false, tag);
+            let told = subscriber.marks.has(Marks::TELLS).then(|| Told {
+                name: Rc::clone(&channel.name),
+                epoch,
+                seq: from,
+            });
+            let name = &channel.name;
+            let body = batch.poll(&reading, name, callback.as_ref(), false, tag, told.as_ref());
             drop(reading);
             let answer = poll_answer(epoch, batch.next, callback.is_some(), Frame::new(body));
             let leaving = self.remove_subscriber(index)?;
@@ -379,19 +390,22 @@ impl Worker {
     }
 
     fn try_noop(&mut self, index: u32) -> Option<Step> {
+        let told = self.told_of(index);
         let subscriber = self.subscribers.get_mut(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
         // Who has several has no one channel that a noop could be of.
         let channel = attached.channels.get(subscriber.channel);
         let name = channel.map_or("", |channel| &channel.name);
-        let (epoch, transport) = (attached.zone.epoch(), subscriber.transport);
+        let epoch = channel.map_or(Epoch::NONE, |channel| channel.epoch);
+        let transport = subscriber.transport;
         if subscriber.socket().is_some() {
             return Some(self.ping(index));
         }
         let message = Message::bare(Kind::Noop, name, subscriber.noop);
         let callback = callback_of(&self.callbacks, index, subscriber);
-        let bytes = frames::single(transport, epoch, &message, callback.as_ref());
         if transport == Transport::LongPoll {
+            let told = told.iter().map(|(_, told)| told);
+            let bytes = frames::answer(told, &message, callback.as_ref());
             let (cursor, jsonp) = (subscriber.cursor, callback.is_some());
             let body = Frame::new(bytes);
             let answer = match self.etag_of_many(index) {
@@ -401,6 +415,7 @@ impl Worker {
             let leaving = self.remove_subscriber(index)?;
             return Some(Step::Answer(leaving, Rc::new(answer)));
         }
+        let bytes = frames::single(transport, epoch, &message, None);
         let frame = (!subscriber.busy).then(|| frames::enveloped(bytes, subscriber.chunked));
         subscriber.touch(index, event::now());
         let sink = subscriber.sink;

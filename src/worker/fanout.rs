@@ -217,7 +217,7 @@ impl Worker {
         if local.count == 1 {
             return Turn::CatchUp(first);
         }
-        let epoch = attached.zone.epoch();
+        let epoch = local.epoch;
         let reading = attached.zone.reading(self.id);
         let batch = Batch::read(
             &reading,
@@ -239,7 +239,7 @@ impl Worker {
             }
         }
         let poll = wanted(Transport::LongPoll)
-            .then(|| Frame::new(batch.poll(&reading, &local.name, None, false, 0)));
+            .then(|| Frame::new(batch.poll(&reading, &local.name, None, false, 0, None)));
         let poll = poll.map(|body| Rc::new(poll_answer(epoch, batch.next, false, body)));
         let job = Job {
             channel,

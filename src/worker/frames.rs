@@ -12,9 +12,11 @@ use icomet_engine::{
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{PollBatch, Transport, chunk, stream_frame};
 use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::resume::Epoch;
 
 use crate::ffi::event;
 use crate::ffi::output::Frame;
+use crate::worker::told::Told;
 
 /// How many messages one frame joins at most; the rest follows in the next.
 pub const MESSAGES: usize = 256;
@@ -203,7 +205,7 @@ impl Batch {
         &self,
         reading: &Reading<'_>,
         transport: Transport,
-        epoch: u64,
+        epoch: Epoch,
         name: &str,
         tag: u64,
     ) -> Joined {
@@ -223,7 +225,8 @@ impl Batch {
         }
     }
 
-    /// As a long poll is answered. `replay`: these are old messages, which come as an array.
+    /// As a long poll is answered. `replay`: these are old messages, which come as an array; so does what
+    /// follows what the client is `told`.
     pub fn poll(
         &self,
         reading: &Reading<'_>,
@@ -231,13 +234,17 @@ impl Batch {
         callback: Option<&Callback<'_>>,
         replay: bool,
         tag: u64,
+        told: Option<&Told>,
     ) -> Vec<u8> {
         let shown = |message: &&MessageRef| is_for(&reading.message(**message), tag);
         let shown = self.messages.iter().filter(shown).count();
         let parts = shown + usize::from(self.lost.is_some()) + usize::from(self.closes());
         let lone = parts == 1 && (!replay || shown == 0);
         let mut body = Vec::new();
-        let mut batch = PollBatch::new(&mut body, callback, !lone);
+        let mut batch = PollBatch::new(&mut body, callback, !lone || told.is_some());
+        if let Some(told) = told {
+            told.with(|message| batch.push(message));
+        }
         self.each(reading, name, tag, |message| batch.push(message));
         batch.finish();
         body
@@ -313,18 +320,31 @@ pub fn enveloped(bytes: Vec<u8>, chunked: bool) -> Frame {
 /// One message of the server's own (`next_seq`, `noop`, an error), framed for a transport.
 pub fn single(
     transport: Transport,
-    epoch: u64,
+    epoch: Epoch,
     message: &Message<'_>,
     callback: Option<&Callback<'_>>,
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
     match transport {
-        Transport::LongPoll => {
-            let mut batch = PollBatch::new(&mut bytes, callback, false);
-            batch.push(message);
-            batch.finish();
-        }
+        Transport::LongPoll => return answer(&[], message, callback),
         _ => stream_frame(transport, epoch, message, &mut bytes),
     }
+    bytes
+}
+
+/// The same as the answer to a long poll, behind what its client is told.
+pub fn answer<'t>(
+    told: impl IntoIterator<Item = &'t Told>,
+    message: &Message<'_>,
+    callback: Option<&Callback<'_>>,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut told = told.into_iter().peekable();
+    let mut batch = PollBatch::new(&mut bytes, callback, told.peek().is_some());
+    for told in told {
+        told.with(|message| batch.push(message));
+    }
+    batch.push(message);
+    batch.finish();
     bytes
 }

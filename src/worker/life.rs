@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 
 use super::attached::AttachedHub;
 use super::handover::{self, Handover, moving};
+use super::input::{self, Inputs};
 use super::record::Records;
 use super::users::Users;
 use super::wheel::Wheel;
@@ -33,7 +34,7 @@ use crate::ffi::log::{CycleLog, Level};
 use crate::ffi::request::code;
 use crate::ffi::{cycle, log, shim};
 use crate::state;
-use icomet_tables::Slab;
+use icomet_tables::{Slab, Turns};
 
 /// The main configuration of a cycle.
 pub fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
@@ -143,7 +144,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         wheel: Wheel::new(event::now()),
         callbacks: FxHashMap::default(),
         users: Users::default(),
-        inputs: FxHashMap::default(),
+        inputs: Inputs::default(),
+        listening: Turns::default(),
         many: FxHashMap::default(),
         counted: address::Counted::default(),
         records: Records::default(),
@@ -161,6 +163,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         wakes: WakeSet::default(),
         bell: event(doorbell::icomet_on_wakes, true)?,
         fanout: event(fanout::icomet_on_fanout, true)?,
+        input: event(input::icomet_on_input, true)?,
+        input_timer: event(input::icomet_on_input_timer, true)?,
         publish: event(publish::icomet_on_publishing, true)?,
         park: event(parking::icomet_on_park, true)?,
         moving: event(moving::icomet_on_moving, true)?,

@@ -12,7 +12,7 @@ mod subscribe;
 use std::rc::Rc;
 
 use icomet_engine::ChannelRef;
-use icomet_protocol::resume;
+use icomet_protocol::resume::{self, Epoch, Position};
 
 pub use delivery::{Pending, Writer, compose};
 pub use join::JoinError;
@@ -33,9 +33,9 @@ pub struct Many {
 pub enum Place {
     /// It has that subscription.
     Open(u32),
-    /// It has none: it was refused, or the channel was closed. The last seq that the client has, if it
-    /// is known: it stays in what the client is told to come back with.
-    Ended(Option<u64>),
+    /// It has none: it was refused, or the channel was closed. Where the client stands in it, if that is
+    /// known: it stays in what the client is told to come back with.
+    Ended(Option<Position>),
 }
 
 /// What another worker must know of a channel that a subscriber has.
@@ -44,8 +44,20 @@ pub struct Subscription {
     pub name: Rc<str>,
     /// The channel, where it counts.
     pub reference: ChannelRef,
+    /// What its seqs belong to.
+    pub epoch: Epoch,
     /// The next seq that it is sent.
     pub cursor: u64,
+}
+
+impl Subscription {
+    /// Where its client stands.
+    pub fn position(&self) -> Position {
+        Position {
+            incarnation: self.epoch.incarnation,
+            seq: self.cursor.saturating_sub(1),
+        }
+    }
 }
 
 impl Many {
@@ -68,7 +80,7 @@ impl Many {
         self.places.iter().position(is_it)
     }
 
-    fn end(&mut self, entry: u32, position: Option<u64>) {
+    fn end(&mut self, entry: u32, position: Option<Position>) {
         if let Some(place) = self.place_of(entry)
             && let Some(place) = self.places.get_mut(place)
         {
@@ -80,7 +92,7 @@ impl Many {
 impl Worker {
     /// What other workers must know of a subscriber's channels, in the order of its places; `Err`: where
     /// it stands in one that it has no more.
-    pub fn subscriptions_of(&self, index: u32) -> Vec<Result<Subscription, Option<u64>>> {
+    pub fn subscriptions_of(&self, index: u32) -> Vec<Result<Subscription, Option<Position>>> {
         let Some(subscriber) = self.subscribers.get(index) else {
             return Vec::new();
         };
@@ -90,6 +102,7 @@ impl Worker {
             Some(Subscription {
                 name: Rc::clone(&local.name),
                 reference: local.reference,
+                epoch: local.epoch,
                 cursor: subscriber.cursor,
             })
         };
@@ -125,27 +138,35 @@ impl Worker {
         Some(Rc::clone(&local.name))
     }
 
-    /// Where a subscriber of several channels stands in each: the last seq that its client has.
-    pub fn positions_of(&self, index: u32) -> Vec<Option<u64>> {
+    /// Where the client of a subscriber of several channels stands in each.
+    pub fn positions_of(&self, index: u32) -> Vec<Option<Position>> {
         let places = self.many.get(&index).map(|many| many.places.iter());
         let places = places.into_iter().flatten().map(|place| match place {
-            Place::Open(entry) => {
-                let subscriber = self.subscribers.get(*entry);
-                subscriber.map(|subscriber| subscriber.cursor.saturating_sub(1))
-            }
+            Place::Open(entry) => self.position_of(*entry),
             Place::Ended(position) => *position,
         });
         places.collect()
+    }
+
+    /// Where the client of a subscription stands.
+    fn position_of(&self, entry: u32) -> Option<Position> {
+        let subscriber = self.subscribers.get(entry)?;
+        let attached = self.hubs.get(usize::from(subscriber.hub))?;
+        let local = attached.channels.get(subscriber.channel)?;
+        Some(Position {
+            incarnation: local.epoch.incarnation,
+            seq: subscriber.cursor.saturating_sub(1),
+        })
     }
 
     /// The entity tag that tells where a subscriber of several channels stands; none for others.
     pub fn etag_of_many(&self, index: u32) -> Option<Vec<u8>> {
         let subscriber = self.subscribers.get(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
-        let epoch = attached.zone.epoch();
+        let zone = attached.zone.epoch();
         subscriber
             .is_many()
-            .then(|| etag(epoch, self.positions_of(index)))
+            .then(|| etag(zone, self.positions_of(index)))
     }
 
     /// Makes the subscriptions of a subscriber busy with it, or no more.
@@ -172,10 +193,10 @@ impl Worker {
             return;
         };
         let (hub, transport) = (usize::from(subscription.hub), subscription.transport);
-        let position = subscription.cursor.saturating_sub(1);
+        let position = self.position_of(entry);
         let name = self.text_of_names(entry);
         if let Some(many) = self.many.get_mut(&owner) {
-            many.end(entry, Some(position));
+            many.end(entry, position);
         }
         let reference = self.leave_local(entry);
         self.subscribers.remove(entry);
@@ -224,9 +245,9 @@ impl Worker {
 }
 
 /// The entity tag of a client that stands at those positions.
-pub fn etag(epoch: u64, positions: Vec<Option<u64>>) -> Vec<u8> {
+pub fn etag(zone: u64, positions: Vec<Option<Position>>) -> Vec<u8> {
     let mut tag = vec![b'"'];
-    resume::format_positions(epoch, positions, &mut tag);
+    resume::format_positions(zone, positions, &mut tag);
     tag.push(b'"');
     tag
 }

@@ -1,14 +1,18 @@
 //! A client subscribes: what it is answered at once, or that it waits here.
 
-use icomet_engine::{Authority, ClientAddress, Request as EngineRequest, Stay, SubscribeError};
+use icomet_engine::{
+    Authority, ClientAddress, Request as EngineRequest, Stay, SubscribeError, Subscription,
+};
 use icomet_protocol::callback::Callback;
-use icomet_protocol::frame::{Transport, iframe_head};
+use icomet_protocol::frame::{Transport, iframe_head, stream_frame};
 use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::resume::{Epoch, Position};
 
 use super::Worker;
 use super::delivery::{poll_answer, retry, room};
 use super::frames::{self, Batch};
 use super::subscriber::{Marks, Subscriber};
+use super::told::Told;
 use super::wheel::{Place, tick, ticks};
 use crate::answer::Answer;
 use crate::config::hub::Auth;
@@ -38,6 +42,16 @@ pub struct Ask<'a> {
     pub user: Option<&'a str>,
 }
 
+impl Ask<'_> {
+    /// The client wants to be told what the channels' seqs belong to.
+    fn tells(&self) -> bool {
+        match self.many {
+            None => self.one.tells,
+            Some(many) => many.iter().any(|wanted| wanted.tells),
+        }
+    }
+}
+
 /// A channel that a client asks for.
 #[derive(Clone, Copy, Default)]
 pub struct Wanted<'a> {
@@ -45,10 +59,53 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// The next seq that the client wants; 0: from now on.
     pub seq: u64,
-    /// The zone's epoch that the client knows its seq from.
-    pub epoch: Option<u64>,
+    /// What the client's seq belongs to, if it says so.
+    pub epoch: Option<Epoch>,
+    /// The client wants to be told what the channel's seqs belong to.
+    pub tells: bool,
     /// What it sent as its token.
     pub token: &'a [u8],
+}
+
+impl Wanted<'_> {
+    /// The seq from which on a client that was let in is served.
+    pub fn served_from(&self, subscription: &Subscription) -> u64 {
+        match subscription.lost {
+            _ if subscription.told => subscription.next,
+            Some(lost) => lost.first,
+            None => self.seq,
+        }
+    }
+
+    /// What a client is told first that was let in.
+    pub fn told(&self, epoch: Epoch, subscription: &Subscription) -> Told {
+        Told {
+            name: self.name.into(),
+            epoch,
+            seq: self.served_from(subscription),
+        }
+    }
+
+    /// Where the client says that it stands; of another zone a position that no channel has, so that it is
+    /// told `lost` whenever it is let in.
+    pub fn position(&self, zone: u64) -> Option<Position> {
+        let epoch = self.epoch?;
+        if epoch.zone != zone {
+            let (incarnation, seq) = (Epoch::NONE.incarnation, 0);
+            return Some(Position { incarnation, seq });
+        }
+        let seq = self.seq.checked_sub(1)?;
+        let incarnation = epoch.incarnation;
+        Some(Position { incarnation, seq })
+    }
+}
+
+/// As the engine knows it.
+pub fn engine_epoch(epoch: Epoch) -> icomet_engine::Epoch {
+    icomet_engine::Epoch {
+        zone: epoch.zone,
+        incarnation: epoch.incarnation,
+    }
 }
 
 /// What becomes of it.
@@ -79,7 +136,9 @@ pub fn head_of(transport: Transport) -> Vec<u8> {
 pub fn status_of(error: &SubscribeError) -> (u16, &'static [u8]) {
     match error {
         SubscribeError::WrongToken => (401, b"Token error"),
-        SubscribeError::TooManyChannels => (429, b"Too many channels"),
+        SubscribeError::TooManyChannels | SubscribeError::TooManyEmpty => {
+            (429, b"Too many channels")
+        }
         SubscribeError::TooManySubscribers => (429, b"Too many subscribers"),
         SubscribeError::ZoneFull => (507, b"The zone of this hub is full"),
         SubscribeError::Busy => (503, b"Busy, try again"),
@@ -110,7 +169,7 @@ impl Worker {
         let request = EngineRequest {
             name: ask.one.name.as_bytes(),
             seq: ask.one.seq,
-            epoch: ask.one.epoch,
+            epoch: ask.one.epoch.map(engine_epoch),
             authority: authority(hub.auth, ask.one.token),
             stay: match (poll, ask.wait) {
                 (true, Some(0)) => Stay::Never,
@@ -124,7 +183,6 @@ impl Worker {
             .map_or(0, |user| attached.zone.user_tag(user.as_bytes()));
         let mut messages = Vec::new();
         let mut wake = icomet_engine::WakeSet::default();
-        let epoch = attached.zone.epoch();
         let reading = attached.zone.reading(self.id);
         let subscription = match reading.subscribe(&request, limits, now, &mut messages, &mut wake)
         {
@@ -136,12 +194,19 @@ impl Worker {
             }
         };
         let batch = Batch::of_subscription(&reading, &subscription, messages, room(ask.transport));
+        let epoch = attached.epoch(subscription.incarnation);
+        let told = ask.one.tells.then(|| ask.one.told(epoch, &subscription));
         let begin = if subscription.told {
             let message = Message::bare(Kind::NextSeq, ask.one.name, batch.next);
-            frames::single(ask.transport, epoch, &message, ask.callback.as_ref())
+            let callback = ask.callback.as_ref();
+            if poll {
+                frames::answer(&told, &message, callback)
+            } else {
+                frames::single(ask.transport, epoch, &message, callback)
+            }
         } else if poll && (!batch.is_empty() || ask.wait == Some(0)) {
             let (name, callback) = (ask.one.name, ask.callback.as_ref());
-            batch.poll(&reading, name, callback, true, tag)
+            batch.poll(&reading, name, callback, true, tag, told.as_ref())
         } else if batch.is_empty() || poll {
             Vec::new()
         } else {
@@ -159,8 +224,16 @@ impl Worker {
             }
             Some(reference) => {
                 let mut head = head_of(ask.transport);
+                if let Some(told) = told.filter(|_| !poll) {
+                    told.with(|message| stream_frame(ask.transport, epoch, message, &mut head));
+                }
                 head.extend_from_slice(&begin);
-                let channel = attached.local(reference, ask.one.name, batch.channel_next);
+                let channel = attached.local(
+                    reference,
+                    ask.one.name,
+                    epoch.incarnation,
+                    batch.channel_next,
+                );
                 let index = self.hold(ask, held, channel, batch.next, hub.polling_timeout);
                 if let Some(user) = ask.user {
                     if self.hooks.is_some() {
@@ -209,7 +282,10 @@ impl Worker {
             busy: !poll,
             parking: false,
             has_more: ask.callback.is_some(),
-            marks: ask.marks.with(Marks::MANY, ask.many.is_some()),
+            marks: ask
+                .marks
+                .with(Marks::MANY, ask.many.is_some())
+                .with(Marks::TELLS, poll && ask.tells()),
         };
         self.take_in(subscriber, ask.callback.as_ref().map(Callback::as_str))
     }

@@ -4,6 +4,7 @@
 //! subscription, which stands among the subscribers too.
 
 use icomet_protocol::frame::{Socket, Transport};
+use icomet_websocket::rate::Bucket;
 
 use super::wheel::{Place, tick};
 use crate::sink::Sink;
@@ -16,7 +17,8 @@ pub struct Subscriber {
     pub sink: Sink,
     /// The next seq it is sent.
     pub cursor: u64,
-    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1.
+    /// Its noop counter; on a WebSocket whether a ping is unanswered, 0 or 1, and above that bit how much
+    /// its client has sent ([`Subscriber::bucket`]).
     pub noop: u64,
     /// Index of its channel in its hub's table.
     pub channel: u32,
@@ -66,6 +68,8 @@ impl Marks {
     pub const PRESENCE: Marks = Marks(16);
     /// The client of a WebSocket may ask for what is buffered (`icomet_sub_history`).
     pub const HISTORY: Marks = Marks(32);
+    /// The answer to a long poll is to tell the channels' epochs.
+    pub const TELLS: Marks = Marks(64);
 
     /// Whether it has that mark.
     pub fn has(self, mark: Marks) -> bool {
@@ -101,10 +105,12 @@ impl Subscriber {
     }
 
     /// Whether it is sent frames that others of its transport are sent too. A subscriber of several
-    /// channels is told in each answer or event where it stands in all of them.
+    /// channels is told in each answer or event where it stands in all of them; and a long poll that asks for
+    /// epochs has an answer of its own.
     pub fn shares_frames(&self) -> bool {
         let has_position = matches!(self.transport, Transport::LongPoll | Transport::Sse);
-        self.owner().is_none() || !has_position
+        let has_own = self.owner().is_some() && has_position;
+        !has_own && !self.marks.has(Marks::TELLS)
     }
 
     /// What was agreed on with its client, if it is a WebSocket.
@@ -113,6 +119,26 @@ impl Subscriber {
             Transport::WebSocket(socket) => Some(socket),
             _ => None,
         }
+    }
+
+    /// How much the client of a WebSocket has sent (`ws_rate`). It goes with it to another worker.
+    pub fn bucket(&self) -> Bucket {
+        Bucket(self.noop >> 1)
+    }
+
+    /// The client of a WebSocket was heard, and has sent so much: no ping is unanswered.
+    pub fn set_heard(&mut self, bucket: Bucket) {
+        self.noop = bucket.0 << 1;
+    }
+
+    /// Whether a ping to a WebSocket's client is unanswered.
+    pub fn is_asked(&self) -> bool {
+        self.noop & 1 != 0
+    }
+
+    /// The client of a WebSocket is sent a ping.
+    pub fn set_asked(&mut self) {
+        self.noop |= 1;
     }
 
     /// Whether another worker can go on with it: on a WebSocket not while something is incomplete.

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 use super::delivery::{Step, callback_of, poll_answer_at};
 use super::frames::enveloped;
-use super::many::{self, Subscription, Writer};
+use super::many::{self, Writer};
 use super::parking::Rest;
 use super::subscriber::Marks;
 use super::{Worker, frames};
@@ -306,7 +306,8 @@ impl Worker {
     fn disconnect(&mut self, index: u32) -> Option<Step> {
         let subscriber = self.subscribers.get(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
-        let (epoch, transport) = (attached.zone.epoch(), subscriber.transport);
+        let (zone, transport) = (attached.zone.epoch(), subscriber.transport);
+        let told = self.told_of(index);
         let callback = callback_of(&self.callbacks, index, subscriber);
         let jsonp = callback.is_some();
         let mut frame = Vec::new();
@@ -314,10 +315,14 @@ impl Worker {
             Some(etag) => {
                 let positions = self.positions_of(index);
                 let callback = callback.as_ref();
-                let mut writer = Writer::new(transport, epoch, positions, callback, &mut frame);
+                let mut writer = Writer::new(transport, zone, positions, callback, &mut frame);
+                for (place, told) in &told {
+                    writer.tell(*place, told);
+                }
                 for (place, subscription) in self.subscriptions_of(index).into_iter().enumerate() {
-                    if let Ok(Subscription { name, cursor, .. }) = subscription {
-                        writer.push(place, &Message::bare(Kind::Close, &name, cursor));
+                    if let Ok(it) = subscription {
+                        let message = Message::bare(Kind::Close, &it.name, it.cursor);
+                        writer.push(place, it.epoch.incarnation, &message);
                     }
                 }
                 writer.finish();
@@ -326,13 +331,15 @@ impl Worker {
             }
             None => {
                 let channel = attached.channels.get(subscriber.channel)?;
-                let message = Message::bare(Kind::Close, &channel.name, subscriber.cursor);
+                let (epoch, cursor) = (channel.epoch, subscriber.cursor);
+                let message = Message::bare(Kind::Close, &channel.name, cursor);
                 if transport == Transport::LongPoll {
-                    frame = frames::single(transport, epoch, &message, callback.as_ref());
+                    let told = told.iter().map(|(_, told)| told);
+                    frame = frames::answer(told, &message, callback.as_ref());
                 } else {
                     disconnected_frame(transport, epoch, &message, &mut frame);
                 }
-                resume::etag(epoch, subscriber.cursor.saturating_sub(1)).to_vec()
+                resume::etag(epoch, cursor.saturating_sub(1)).to_vec()
             }
         };
         if transport == Transport::LongPoll {
@@ -355,21 +362,26 @@ impl Worker {
         let subscriber = self.subscribers.get(index)?;
         let (sink, transport) = (subscriber.sink, subscriber.transport);
         let chunked = subscriber.chunked;
-        let epoch = self.hubs.get(usize::from(subscriber.hub))?.zone.epoch();
+        let zone = self.hubs.get(usize::from(subscriber.hub))?.zone.epoch();
+        let told = self.told_of(index);
         let callback = callback_of(&self.callbacks, index, subscriber);
         let jsonp = callback.is_some();
         let all = self.subscriptions_of(index).into_iter().enumerate();
         let mut all = all.filter_map(|(place, subscription)| Some((place, subscription.ok()?)));
         let (place, subscription) = all.find(|(_, it)| it.name.as_bytes() == channel)?;
         let (positions, mut frame) = (self.positions_of(index), Vec::new());
-        let mut writer = Writer::new(transport, epoch, positions, callback.as_ref(), &mut frame);
+        let mut writer = Writer::new(transport, zone, positions, callback.as_ref(), &mut frame);
+        for (place, told) in &told {
+            writer.tell(*place, told);
+        }
         writer.push(
             place,
+            subscription.epoch.incarnation,
             &Message::bare(Kind::Close, &subscription.name, subscription.cursor),
         );
         let positions = writer.finish();
         if transport == Transport::LongPoll {
-            let tag = many::etag(epoch, positions);
+            let tag = many::etag(zone, positions);
             let answer = poll_answer_at(&tag, jsonp, Frame::new(frame));
             let leaving = self.remove_subscriber(index)?;
             return Some(Step::Answer(leaving, Rc::new(answer)));

@@ -3,11 +3,15 @@
 //! A connection keeps nothing between messages. While something of its client is incomplete, an
 //! [`Input`] stands in the worker's table, and the subscriber does not move to another worker.
 //! As long as it has not taken all that it was sent, nothing is read from it: so answers cannot pile up.
+//! When it is read from, and how much of it, [`super::input`] says.
 
 use icomet_protocol::frame::{Socket, Transport, socket_text};
+use icomet_websocket::rate::Bucket;
 use icomet_websocket::{CloseCode, Event, FrameError, Limits, Parser, frame};
 
 use super::delivery::Step;
+use super::frames::OWN;
+use super::input::Budget;
 use super::{Worker, generation, parking, shutdown, with};
 use crate::context::Owner;
 use crate::endpoint::command;
@@ -15,14 +19,14 @@ use crate::ffi::connection::Received;
 use crate::ffi::event;
 use crate::ffi::log;
 use crate::ffi::output::{Frame, Sent};
+use crate::ffi::request::code;
 use crate::sink::Sink;
 
-/// Bytes that are read at a time, and how often in one turn of the loop.
+/// Bytes that are read at a time.
 const PIECE: usize = 16 << 10;
-const PIECES: usize = 4;
 
 /// Bytes of messages, inflated, after which others have a turn: some bytes can inflate to a thousand times as
-/// many. The same for the answers.
+/// many.
 const WORK: usize = 256 << 10;
 
 /// Input that is not complete, or was not looked at yet.
@@ -31,6 +35,10 @@ pub struct Input {
     /// What came together with the request, or was too much for one step.
     early: Vec<u8>,
     parser: Parser,
+    /// When it began, for [`super::input::Inputs`]; 0: not kept yet.
+    pub age: u64,
+    /// The bytes that were counted of it there.
+    pub counted: usize,
 }
 
 /// What is answered to some bytes of a client.
@@ -69,9 +77,9 @@ pub fn begin_with(index: u32, early: Vec<u8>) {
             worker.subscribers.get_mut(index)?.has_more = true;
             let input = Input {
                 early,
-                parser: Parser::default(),
+                ..Input::default()
             };
-            worker.inputs.insert(index, Box::new(input));
+            worker.inputs.put(index, Box::new(input));
             Some(())
         });
         read_on(index);
@@ -89,46 +97,43 @@ pub fn read_on(index: u32) {
     }
 }
 
-/// The client may have sent something, or has left; or the worker begins to exit.
-pub fn readable(index: u32) {
+/// Reads what a client has sent, once, and answers; whether more may be read.
+pub fn read(index: u32, budget: &mut Budget) -> bool {
+    let Some((sink, reader, early)) = with(|worker| worker.reader(index)).flatten() else {
+        return false;
+    };
+    if !early.is_empty() {
+        return take(index, reader, &early, budget);
+    }
     let mut buffer = [0; PIECE];
-    for _ in 0..PIECES {
-        let Some((sink, reader, early)) = with(|worker| worker.reader(index)).flatten() else {
-            return;
-        };
-        if !early.is_empty() {
-            if !take(index, reader, &early) {
-                return;
-            }
-            continue;
+    let space = match reader {
+        Some(_) => &mut buffer[..],
+        None => &mut [],
+    };
+    match sink.receive(space) {
+        Received::Bytes(n) => {
+            let bytes = buffer.get(..n).unwrap_or_default();
+            take(index, reader, bytes, budget)
         }
-        let space = if reader.is_some() {
-            &mut buffer[..]
-        } else {
-            &mut []
-        };
-        match sink.receive(space) {
-            Received::Bytes(n) => {
-                if !take(index, reader, buffer.get(..n).unwrap_or_default()) {
-                    return;
-                }
-            }
-            Received::Nothing => return,
-            Received::Gone => return parking::gone(index),
-            Received::Exiting => return shutdown::begin(),
+        Received::Nothing => false,
+        Received::Gone => {
+            parking::gone(index);
+            false
+        }
+        Received::Exiting => {
+            shutdown::begin();
+            false
         }
     }
-    read_on(index);
 }
 
 /// Reads bytes of a client, and answers; whether more may be read now.
-fn take(index: u32, reader: Option<Reader>, bytes: &[u8]) -> bool {
+fn take(index: u32, reader: Option<Reader>, bytes: &[u8], budget: &mut Budget) -> bool {
     let Some(reader) = reader else { return false };
-    let mut input = with(|worker| worker.inputs.remove(&index))
-        .flatten()
-        .unwrap_or_default();
-    let reply = input.answer(index, &reader, bytes);
-    with(|worker| worker.heard(index, input));
+    let input = with(|worker| worker.inputs.take(index));
+    let mut input = input.flatten().unwrap_or_default();
+    let reply = input.answer(index, &reader, bytes, budget);
+    with(|worker| worker.heard(index, input, budget.bucket()));
     let frames = Frame::new(reply.frames);
     if reply.ends {
         if let Some(leaving) = with(|worker| worker.remove_subscriber(index)).flatten() {
@@ -136,21 +141,54 @@ fn take(index: u32, reader: Option<Reader>, bytes: &[u8]) -> bool {
         }
         return false;
     }
-    if frames.is_empty() {
-        return true;
-    }
-    match reader.sink.send(&frames, 0) {
-        Sent::Whole => true,
-        Sent::Pending => {
-            with(|worker| worker.set_busy(index, true));
-            false
+    let goes_on = frames.is_empty()
+        || match reader.sink.send(&frames, 0) {
+            Sent::Whole => true,
+            Sent::Pending => {
+                with(|worker| worker.set_busy(index, true));
+                false
+            }
+            Sent::Broken => false,
+        };
+    keep_within_bounds(reader.max_message);
+    goes_on
+}
+
+/// Ends who began first, as long as incomplete messages take too much memory.
+fn keep_within_bounds(longest: usize) {
+    while let Some((leaving, is_sending)) =
+        with(|worker| worker.end_oldest_input(longest)).flatten()
+    {
+        if is_sending {
+            // Nothing can follow half of a frame.
+            leaving.end(code::ERROR);
+            continue;
         }
-        Sent::Broken => false,
+        let mut last = Vec::new();
+        let why = "too many messages are incomplete here";
+        frame::close(CloseCode::TryAgainLater, why, &mut last);
+        leaving.finish(Frame::new(last));
     }
 }
 
 impl Input {
-    fn answer(&mut self, index: u32, reader: &Reader, mut bytes: &[u8]) -> Reply {
+    /// Bytes of memory that it takes.
+    pub fn held(&self) -> usize {
+        size_of::<Input>() + self.early.capacity() + self.parser.held()
+    }
+
+    /// Whether something has come that was not looked at yet.
+    pub fn is_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    fn answer(
+        &mut self,
+        index: u32,
+        reader: &Reader,
+        mut bytes: &[u8],
+        budget: &mut Budget,
+    ) -> Reply {
         let mut reply = Reply::default();
         let mut work = 0;
         let limits = Limits {
@@ -158,6 +196,11 @@ impl Input {
             deflate: reader.socket.deflates(),
         };
         while !reply.ends {
+            // In the midst of a message it is read to its end, for which it is charged then.
+            if budget.is_spent() && self.parser.is_empty() {
+                self.early = bytes.to_vec();
+                break;
+            }
             match self.parser.next(&mut bytes, &limits) {
                 Ok(Some(event)) => {
                     work += match &event {
@@ -165,8 +208,13 @@ impl Input {
                         Event::Binary(bytes) => bytes.len(),
                         _ => 0,
                     };
+                    // What follows has just begun.
+                    self.age = 0;
+                    let before = reply.frames.len();
                     reply.to(event, index, reader.socket);
-                    if work.max(reply.frames.len()) > WORK {
+                    let answered = reply.frames.len() - before;
+                    budget.charge(self.parser.take_inflated() + answered);
+                    if work > WORK || reply.frames.len() > OWN || budget.is_over() {
                         self.early = bytes.to_vec();
                         break;
                     }
@@ -230,33 +278,36 @@ impl Worker {
             socket,
             max_message: hub.hub.ws_max_message_size,
         };
-        let input = self.inputs.get_mut(&index).filter(|_| subscriber.has_more);
+        let input = self.inputs.get_mut(index).filter(|_| subscriber.has_more);
         let early = input.map(|input| core::mem::take(&mut input.early));
         Some((sink, Some(reader), early.unwrap_or_default()))
     }
 
     /// A client has sent something: it lives; what is incomplete is kept.
-    fn heard(&mut self, index: u32, input: Box<Input>) {
+    fn heard(&mut self, index: u32, input: Box<Input>, bucket: Bucket) {
         let Some(subscriber) = self.subscribers.get_mut(index) else {
             return;
         };
-        subscriber.noop = 0;
+        subscriber.set_heard(bucket);
         subscriber.touch(index, event::now());
         subscriber.has_more = !input.parser.is_empty() || !input.early.is_empty();
         if subscriber.has_more {
-            self.inputs.insert(index, input);
+            self.inputs.put(index, input);
         }
     }
 
     /// Nothing was heard of a WebSocket for polling_timeout: it is sent a ping. One that has not answered
-    /// the last is ended, unless it has something to take yet, for which it has send_timeout.
+    /// the last is ended, unless it has something to take yet, for which it has send_timeout, or is not read
+    /// from because it was too fast.
     pub fn ping(&mut self, index: u32) -> Step {
         let Some(subscriber) = self.subscribers.get_mut(index) else {
             return Step::Nothing;
         };
-        let (sink, is_busy) = (subscriber.sink, subscriber.busy);
+        // Of one that is not read from no answer can be seen.
+        let waits = subscriber.busy || self.listening.is_paused(index);
+        let sink = subscriber.sink;
         let mut bytes = Vec::new();
-        if !is_busy && subscriber.noop > 0 {
+        if !waits && subscriber.is_asked() {
             log::info("client has not answered a ping, subscription ended");
             frame::close(CloseCode::Unexpected, "no answer to a ping", &mut bytes);
             return match self.remove_subscriber(index) {
@@ -265,11 +316,11 @@ impl Worker {
             };
         }
         subscriber.touch(index, event::now());
-        if !is_busy {
-            subscriber.noop = 1;
+        if !waits {
+            subscriber.set_asked();
         }
         self.wheel.insert(&mut self.subscribers, index);
-        if is_busy {
+        if waits {
             return Step::Nothing;
         }
         frame::ping(b"", &mut bytes);

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 pub const MAGIC: [u8; 8] = *b"ICOMETST";
 
 /// The format that is written.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
-/// The oldest format that is read: it has no records behind `End` in [`Record`].
+/// The oldest format that is read: it has no records behind `End` in [`Record`]. Format 2 has those up to
+/// `Expired`, so its channels get new incarnations.
 pub const OLDEST: u32 = 1;
 
 /// Bytes before the first chunk.
@@ -96,6 +97,16 @@ pub enum Record<'a> {
     Expired {
         /// The channel's number.
         channel: u32,
+    },
+    /// The last incarnation that the zone gave to a channel; behind `Begin`.
+    Incarnations(u64),
+    /// A channel, as [`Record::Channel`], and which life of its name it is.
+    Living {
+        /// The channel.
+        #[serde(borrow)]
+        channel: Channel<'a>,
+        /// Its incarnation; 0: that is not known.
+        incarnation: u64,
     },
 }
 

@@ -9,7 +9,7 @@
 //!
 //! Numbers are little-endian. The payloads hold [`format::Record`]s one after the other, as
 //! [postcard](https://postcard.jamesmunns.com/wire-format) writes them; a record does not go on in the
-//! next chunk. First comes `Begin`, then every broadcast, every channel, every message, then `End`
+//! next chunk. First comes `Begin`, then `Incarnations`, every broadcast, every channel, every message, then `End`
 //! with the counts of these. The messages of a channel come from its newest to its oldest, the newest
 //! of all channels before others, so that a zone too small for all of them has the newest of each.
 //! Times are told as ages: the clock of nginx begins anew with the machine.

@@ -71,6 +71,7 @@ pub fn load<L: ChannelLimits>(
         epoch: begin.epoch,
         key: begin.key,
         seq_floor: begin.seq_floor,
+        incarnations: summary.incarnations,
     };
     let restore = zone
         .restore(identity, limits, clocks.zone)
@@ -119,11 +120,12 @@ impl<L: ChannelLimits> Sink for Filling<'_, L> {
         self.restore.broadcast(self.time(age), content);
     }
 
-    fn channel(&mut self, channel: &Channel<'_>) {
+    fn channel(&mut self, channel: &Channel<'_>, incarnation: u64) {
         let grace = self.limits.of(channel.name).channel_timeout.max(GRACE);
         let remaining = channel.remaining.saturating_sub(self.age).max(grace);
         self.restore.channel(&StoredChannel {
             name: channel.name,
+            incarnation,
             next: channel.next,
             messages: channel.messages,
             expires_at: self.now.saturating_add(remaining),

@@ -16,8 +16,8 @@ pub trait Sink {
     fn begin(&mut self, begin: &Begin);
     /// The next broadcast, and its age in milliseconds.
     fn broadcast(&mut self, age: u64, content: &[u8]);
-    /// The next channel.
-    fn channel(&mut self, channel: &Channel<'_>);
+    /// The next channel, and which life of its name it is; 0: that is not known.
+    fn channel(&mut self, channel: &Channel<'_>, incarnation: u64);
     /// The message before those of channel `number` that were told, its age in milliseconds, and its
     /// options.
     fn message(&mut self, number: u32, age: u64, content: &[u8], options: &Options<'_>);
@@ -34,7 +34,7 @@ pub struct Nothing;
 impl Sink for Nothing {
     fn begin(&mut self, _: &Begin) {}
     fn broadcast(&mut self, _: u64, _: &[u8]) {}
-    fn channel(&mut self, _: &Channel<'_>) {}
+    fn channel(&mut self, _: &Channel<'_>, _: u64) {}
     fn message(&mut self, _: u32, _: u64, _: &[u8], _: &Options<'_>) {}
     fn reference(&mut self, _: u32, _: u32) {}
     fn expired(&mut self, _: u32) {}
@@ -45,6 +45,8 @@ impl Sink for Nothing {
 pub struct Summary {
     /// What it said of itself.
     pub begin: Begin,
+    /// The last incarnation that the zone gave; 0: it does not say.
+    pub incarnations: u64,
     /// What was in it.
     pub counts: Counts,
     /// Its size.
@@ -147,6 +149,7 @@ pub fn read(mut input: impl Read, sink: &mut impl Sink) -> Result<Summary, ReadE
     }
     Ok(Summary {
         begin: order.begin.unwrap_or_default(),
+        incarnations: order.incarnations.unwrap_or_default(),
         counts: order.counts,
         bytes: at,
     })
@@ -193,7 +196,11 @@ fn tell(sink: &mut impl Sink, record: &Record<'_>) {
     match *record {
         Record::Begin(begin) => sink.begin(&begin),
         Record::Broadcast { age, content } => sink.broadcast(age, content),
-        Record::Channel(channel) => sink.channel(&channel),
+        Record::Channel(channel) => sink.channel(&channel, 0),
+        Record::Living {
+            channel,
+            incarnation,
+        } => sink.channel(&channel, incarnation),
         Record::Message {
             channel,
             age,
@@ -207,7 +214,7 @@ fn tell(sink: &mut impl Sink, record: &Record<'_>) {
             options,
         } => sink.message(channel, age, content, &options),
         Record::Expired { channel } => sink.expired(channel),
-        Record::End(_) => {}
+        Record::Incarnations(_) | Record::End(_) => {}
     }
 }
 
@@ -215,6 +222,7 @@ fn tell(sink: &mut impl Sink, record: &Record<'_>) {
 #[derive(Default)]
 struct Order {
     begin: Option<Begin>,
+    incarnations: Option<u64>,
     counts: Counts,
     /// Messages that each channel has yet to get.
     missing: Vec<u64>,
@@ -229,13 +237,19 @@ impl Order {
         }
         match *record {
             Record::Begin(begin) => self.begin = Some(begin),
+            Record::Incarnations(last) => {
+                if self.incarnations.is_some() || self.counts != Counts::default() {
+                    return Err(OUT_OF_ORDER);
+                }
+                self.incarnations = Some(last);
+            }
             Record::Broadcast { .. } => {
                 if self.counts.channels > 0 || self.counts.broadcasts >= u64::from(u32::MAX) {
                     return Err(OUT_OF_ORDER);
                 }
                 self.counts.broadcasts += 1;
             }
-            Record::Channel(channel) => {
+            Record::Channel(channel) | Record::Living { channel, .. } => {
                 if self.counts.messages > 0 || self.counts.channels >= u64::from(u32::MAX) {
                     return Err(OUT_OF_ORDER);
                 }

@@ -65,6 +65,7 @@ pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Sav
         seq_floor: identity.seq_floor,
         written: written(zone, clocks.wall),
     }))?;
+    writer.put(&Record::Incarnations(identity.incarnations))?;
     // A time may be from before the clock began ([`icomet_engine::Message::time`]).
     let age = |time: u64| {
         let age = clocks.zone.wrapping_sub(time);
@@ -78,13 +79,17 @@ pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Sav
     }
     let mut buffered = Vec::new();
     for channel in snapshot.channels() {
-        writer.put(&Record::Channel(Channel {
+        let stored = Channel {
             name: channel.name,
             next: channel.next,
             messages: channel.messages,
             remaining: channel.expires_at.saturating_sub(clocks.zone),
             token: channel.token,
-        }))?;
+        };
+        writer.put(&Record::Living {
+            channel: stored,
+            incarnation: channel.incarnation,
+        })?;
         buffered.push(channel.messages);
     }
     // Twice as far back with each round, so that a long buffer takes few rounds.

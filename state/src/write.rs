@@ -35,12 +35,12 @@ impl<W: Write> Writer<W> {
     pub fn put(&mut self, record: &Record<'_>) -> io::Result<()> {
         match record {
             Record::Broadcast { .. } => self.counts.broadcasts += 1,
-            Record::Channel(_) => self.counts.channels += 1,
+            Record::Channel(_) | Record::Living { .. } => self.counts.channels += 1,
             Record::Message { .. }
             | Record::Reference { .. }
             | Record::Special { .. }
             | Record::Expired { .. } => self.counts.messages += 1,
-            Record::Begin(_) | Record::End(_) => {}
+            Record::Begin(_) | Record::Incarnations(_) | Record::End(_) => {}
         }
         self.payload = postcard::to_extend(record, mem::take(&mut self.payload))
             .map_err(|error| io::Error::other(format!("a record cannot be written: {error}")))?;

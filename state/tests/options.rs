@@ -8,9 +8,11 @@ mod common;
 use std::io::Cursor;
 
 use common::{NOW, World, limits};
-use icomet_engine::{Authority, Kind, Limits, Options, Page, Publication, Request, Stay, WakeSet};
-use icomet_state::format::{CHUNK_HEADER, HEADER, OLDEST};
-use icomet_state::{Clocks, load, save};
+use icomet_engine::{
+    Authority, GIVEN, Kind, Limits, Made, Options, Page, Publication, Request, Stay, WakeSet,
+};
+use icomet_state::format::{Begin, CHUNK_HEADER, Channel, HEADER, OLDEST, Record, VERSION};
+use icomet_state::{Clocks, Writer, load, save};
 
 const AT: Clocks = Clocks {
     zone: NOW,
@@ -152,13 +154,32 @@ fn a_ttl_counts_from_the_publish_also_on_a_machine_that_was_started_anew() {
     assert_eq!(fresh.zone.stats().messages, 0);
 }
 
-#[test]
-fn a_file_of_the_format_before_is_read() {
-    let world = World::new(1 << 20);
-    world.publish("x", "old");
-    let mut file = save(&world.zone, AT, Vec::new()).unwrap().0;
-    // Without options the records are the same; the version is in all checksums.
-    file[8..12].copy_from_slice(&OLDEST.to_le_bytes());
+/// A file of that format, made of records that it has.
+fn file_of(version: u32, next: u64, content: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new()).unwrap();
+    let channel = Channel {
+        name: b"x",
+        next,
+        messages: 1,
+        remaining: 0,
+        token: None,
+    };
+    let message = Record::Message {
+        channel: 0,
+        age: 0,
+        content,
+    };
+    let begin = Record::Begin(Begin {
+        epoch: 77,
+        written: AT.wall,
+        ..Begin::default()
+    });
+    for record in [begin, Record::Channel(channel), message] {
+        writer.put(&record).unwrap();
+    }
+    let mut file = writer.finish().unwrap().0;
+    // The version is in all checksums.
+    file[8..12].copy_from_slice(&version.to_le_bytes());
     let mut crc = crc32fast::hash(&file[..12]);
     let mut at = HEADER;
     while at < file.len() {
@@ -171,7 +192,47 @@ fn a_file_of_the_format_before_is_read() {
         file[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
         at = end;
     }
-    let fresh = World::new(1 << 20);
-    load(Cursor::new(&file), &fresh.zone, &limits(), AT).unwrap();
-    assert_eq!(history(&fresh, &limits(), NOW), [(1, "old".to_owned(), 0)]);
+    file
+}
+
+#[test]
+fn files_of_the_formats_before_are_read_and_their_channels_live_anew() {
+    for version in OLDEST..VERSION {
+        let file = file_of(version, 2, b"old");
+        let fresh = World::new(1 << 20);
+        load(Cursor::new(&file), &fresh.zone, &limits(), AT).unwrap();
+        assert_eq!(history(&fresh, &limits(), NOW), [(1, "old".to_owned(), 0)]);
+        assert_eq!(fresh.zone.epoch(), 77);
+        assert_eq!(fresh.zone.channel(b"x").unwrap().incarnation, 1);
+        fresh.publish("y", "new");
+        assert_eq!(fresh.zone.channel(b"y").unwrap().incarnation, 2);
+    }
+}
+
+/// Channels go on in their lives, and no number of one that is over comes back.
+#[test]
+fn incarnations_outlive_a_restart() {
+    let world = World::new(1 << 20);
+    let mut wake = WakeSet::default();
+    world.publish("x", "first life");
+    world.publish("over", "closed before");
+    let over = world.zone.channel(b"over").unwrap().incarnation;
+    world.zone.close(b"over", &limits(), NOW, &mut wake);
+    let made = world
+        .zone
+        .make(b"given", 5, &limits(), NOW, &mut wake)
+        .unwrap();
+    assert_eq!(made, Made::Created);
+    let of = |world: &World, name: &[u8]| world.zone.channel(name).unwrap().incarnation;
+    let fresh = restarted(&world, AT, AT, &limits());
+    assert_eq!(of(&fresh, b"x"), of(&world, b"x"));
+    assert_eq!(of(&fresh, b"given"), GIVEN | 5);
+    fresh.publish("over", "begins again");
+    assert!(of(&fresh, b"over") > over, "{over}");
+    // Also when it is written and read once more, and what it held is gone.
+    fresh.zone.close(b"over", &limits(), NOW, &mut wake);
+    fresh.zone.close(b"x", &limits(), NOW, &mut wake);
+    let again = restarted(&fresh, AT, AT, &limits());
+    again.publish("x", "second life");
+    assert_eq!(of(&again, b"x"), of(&world, b"x") + 3);
 }

@@ -83,6 +83,29 @@ const list = {
         assert.deepEqual(await bench.told('events'), ['message 1', 'lost 5 7', ...range(7, 11).map((seq) => `message ${seq}`)]);
     },
 
+    async 'a channel that began again meanwhile is told lost, and all of it comes'(bench) {
+        const { channel } = await bench.listen();
+        for (const content of ['1', '2', '3']) await bench.nginx.push(channel, content);
+        await bench.until('seqs.length === 3');
+        bench.proxy.cut();
+        await bench.nginx.subscribers(channel, 0);
+        await bench.nginx.close(channel);
+        for (const content of ['one', 'two', 'three', 'four']) await bench.nginx.push(channel, content);
+        bench.proxy.allow();
+        await bench.until(`contents.includes('four')`);
+        assert.deepEqual((await bench.told('events')).slice(3), ['lost undefined 1', ...range(1, 4).map((seq) => `message ${seq}`)]);
+    },
+
+    async 'more channels than one request can name'(bench) {
+        const names = range(1, 66).map((number) => bench.channel(`many.${number}`));
+        // A WebSocket has the server's limit, which is 64.
+        const channels = Object.fromEntries(names.slice(bench.transport === 'websocket' ? 2 : 0).map((name) => [name, { seq: 1 }]));
+        await bench.listen({ channels });
+        for (const channel of Object.keys(channels)) await bench.nginx.push(channel, 'hi');
+        await bench.until(`contents.length === ${Object.keys(channels).length}`);
+        assert.deepEqual(await bench.told('problems'), []);
+    },
+
     async 'a refused token is renewed by signUrl'(bench) {
         const channel = `stale.${bench.channel('token')}`;
         await bench.listen({ url: '/tokens', signUrl: '/sign', channels: { [channel]: { seq: 1 } } });

@@ -123,6 +123,51 @@ const tests = {
         }, { transport: 'sse' });
     },
 
+    async 'a WebSocket that is cut right behind its 101, each time, gives way to another transport'(env) {
+        await withBench(env, async (bench) => {
+            bench.proxy.rule = ({ client, upstream }) => {
+                let websocket = false;
+                return {
+                    request(data) {
+                        websocket ||= /^upgrade: *websocket/im.test(data.toString('latin1'));
+                        upstream.write(data);
+                    },
+                    response(data) {
+                        if (websocket) client.end(data.subarray(0, data.indexOf('\r\n\r\n') + 4));
+                        else client.write(data);
+                    },
+                };
+            };
+            bench.proxy.cut();
+            bench.proxy.allow();
+            const { channel } = await bench.listen(all);
+            await bench.nginx.push(channel, 'heard');
+            await bench.until('contents.length === 1');
+            assert.equal((await bench.told('states')).at(-1), 'open sse');
+            assert.equal((await bench.told('problems')).length, 1);
+        });
+    },
+
+    async 'a WebSocket that another network has made deaf is made again when the page is looked at'(env) {
+        await withBench(env, async (bench) => {
+            const before = [];
+            bench.proxy.rule = (connection) => void before.push(connection);
+            bench.proxy.cut();
+            bench.proxy.allow();
+            const { channel } = await bench.listen({ silenceTimeout: 60_000 });
+            bench.proxy.rule = undefined;
+            // Nothing comes through any more, nor that the other side has ended.
+            for (const { client, upstream } of before) {
+                client.removeAllListeners('data').resume();
+                upstream.removeAllListeners('close').destroy();
+            }
+            await bench.nginx.push(channel, 'meanwhile');
+            await bench.page(`dispatchEvent(new Event('focus'))`);
+            await bench.until('contents.length === 1');
+            assert.match((await bench.told('problems')).join(), /no answer to a ping/);
+        }, { transport: 'websocket' });
+    },
+
     async 'by events with a name, whatever the transport'(env) {
         for (const transport of ['websocket', 'sse', 'stream']) {
             await withBench(env, async (bench) => {

@@ -42,7 +42,7 @@ use Time::HiRes qw(time);
 
 our @EXPORT = qw(
     set_up same matches answers errors get post http conn port subscribe push_ok
-    await_subscribers await_check subscribers until_true message carries_on ends_politely data quoted encode epoch_of worker_pids master_pid rewrite_config reload stopped
+    await_subscribers await_check subscribers until_true message carries_on ends_politely data quoted encode epoch_of told_epoch zone_epoch worker_pids master_pid rewrite_config reload stopped
     api present post_json post_text refused problem access_log_line log_entry log_entries error_log_has LOCATIONS
 );
 
@@ -267,6 +267,7 @@ sub present {
     my ($told, %members, $cursor);
     do {
         $told = decode_json(get("$path$cname&limit=2" . (defined $cursor ? "&cursor=$cursor" : '')));
+        return 'no such channel' if ($told->{code} // '') eq 'no_such_channel';
         for (@{ $told->{members} }) {
             die "$_->{user} is listed twice" if exists $members{ $_->{user} };
             $members{ $_->{user} } = $_->{connections};
@@ -384,22 +385,28 @@ sub ends_politely {
     my ($conn, $transport, $cname, $what, $noop) = @_;
     my $rest = $conn->rest;
     if    ($transport eq 'sub') { same($rest, data($cname, $noop // 0, '', 'noop') . "\n", "$what: noop") }
-    elsif ($transport eq 'sse') { matches($rest, qr/\A\n?retry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\n\z/, "$what: retry") }
+    elsif ($transport eq 'sse') { matches($rest, qr/\A\n?retry: (?:[5-9]\d\d|[12]\d\d\d|3000)\n\z/, "$what: retry") }
     else                        { same($rest =~ /"type"/ ? $rest : '', '', "$what: nothing more") }
     same($conn->header('Connection'), 'close', "$what: Connection") if $transport eq 'sub';
     same($conn->end, 'complete', "$what: end");
     return same($conn->closed, '', "$what: closed");
 }
 
-# The zone's epoch, as a long poll's ETag tells it.
+# A channel's epoch, as a long poll's ETag tells it.
 sub epoch_of {
     my ($cname, $front) = @_;
     $front //= '/icomet';
     my $answer = http('GET', "$front/sub?cname=$cname");
     my $etag = $answer->header('ETag') // 'none';
-    $etag =~ /\A"([0-9a-f]{16})-\d+"\z/ or die "no epoch in the ETag: $etag";
+    $etag =~ /\A"([0-9a-f]{16}\.[0-9a-z]+)-\d+"\z/ or die "no epoch in the ETag: $etag";
     return $1;
 }
+
+# What who asks for the epoch is told.
+sub told_epoch { my ($cname, $seq, $epoch) = @_; return data($cname, $seq, $epoch // epoch_of($cname), 'epoch') }
+
+# What of it is the zone's.
+sub zone_epoch { return epoch_of(@_) =~ s/\..*//r }
 
 # --- nginx's side
 

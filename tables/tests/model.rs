@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use icomet_tables::{Arena, Slab, Texts};
+use icomet_tables::{Arena, Slab, Texts, Turns};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -116,6 +116,76 @@ fn an_arena_uses_freed_blocks_again() {
         assert!(top <= highest, "round {round} took new memory");
         for handle in handles {
             arena.remove(handle);
+        }
+    }
+}
+
+/// What is done with those who wait for a turn.
+#[derive(Clone, Debug)]
+enum Wish {
+    Ready(u32),
+    Next,
+    Pause(u32, u64),
+    Pass(u64),
+    Forget(u32),
+}
+
+fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+    let who = || 0..12u32;
+    let wish = prop_oneof![
+        4 => who().prop_map(Wish::Ready),
+        4 => Just(Wish::Next),
+        2 => (who(), 0..50u64).prop_map(|(who, time)| Wish::Pause(who, time)),
+        2 => (0..30u64).prop_map(Wish::Pass),
+        1 => who().prop_map(Wish::Forget),
+    ];
+    vec(wish, 1..300)
+}
+
+proptest! {
+    #[test]
+    fn each_stands_once_in_a_line_that_nobody_overtakes(wishes in wishes()) {
+        let mut turns = Turns::default();
+        let (mut line, mut paused, mut now) = (Vec::new(), HashMap::new(), 0u64);
+        for wish in wishes {
+            match wish {
+                Wish::Ready(who) => {
+                    turns.ready(who);
+                    if !line.contains(&who) && !paused.contains_key(&who) {
+                        line.push(who);
+                    }
+                }
+                Wish::Next => {
+                    let expected = (!line.is_empty()).then(|| line.remove(0));
+                    prop_assert_eq!(turns.take(), expected);
+                }
+                Wish::Pause(who, time) => {
+                    turns.pause(who, now + time);
+                    line.retain(|other| *other != who);
+                    paused.insert(who, now + time);
+                }
+                Wish::Pass(time) => {
+                    now += time;
+                    turns.wake(now);
+                    let mut due: Vec<_> = paused.iter().map(|(who, at)| (*at, *who)).collect();
+                    due.retain(|(at, _)| *at <= now);
+                    due.sort_unstable();
+                    for (_, who) in due {
+                        paused.remove(&who);
+                        line.push(who);
+                    }
+                }
+                Wish::Forget(who) => {
+                    turns.forget(who);
+                    line.retain(|other| *other != who);
+                    paused.remove(&who);
+                }
+            }
+            prop_assert_eq!(turns.is_idle(), line.is_empty());
+            prop_assert_eq!(turns.due(), paused.values().min().copied());
+            for who in 0..12 {
+                prop_assert_eq!(turns.is_paused(who), paused.contains_key(&who));
+            }
         }
     }
 }

@@ -7,14 +7,15 @@
 //! * [`handshake`] checks the request that opens a connection, and says what is answered;
 //! * [`frame`] writes what a server sends, unmasked, so that one frame serves any number of clients;
 //! * [`parser`] reads what a client sends, however it is cut into pieces;
-//! * [`deflate`] compresses a message for all who negotiated it, and inflates within bounds.
+//! * [`deflate`] compresses a message for all who negotiated it, and inflates within bounds;
+//! * [`rate`] says how fast a client may send.
 #![forbid(unsafe_code)]
 
 pub mod deflate;
 pub mod frame;
 pub mod handshake;
-pub mod origin;
 pub mod parser;
+pub mod rate;
 
 pub use frame::CloseCode;
 pub use parser::{Event, FrameError, Limits, Parser};

@@ -122,9 +122,21 @@ pub struct Parser {
     message: Option<Message>,
     control: Vec<u8>,
     is_closed: bool,
+    inflated: usize,
 }
 
 impl Parser {
+    /// The bytes by which messages have become longer when they were inflated, since it was asked last.
+    pub fn take_inflated(&mut self) -> usize {
+        core::mem::take(&mut self.inflated)
+    }
+
+    /// Bytes of memory that it holds beside itself.
+    pub fn held(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |m| m.bytes.capacity());
+        message + self.control.capacity()
+    }
+
     /// Whether nothing is incomplete: another parser could go on from here.
     pub fn is_empty(&self) -> bool {
         self.header_len == 0 && self.open.is_none() && self.message.is_none() && !self.is_closed
@@ -252,7 +264,20 @@ impl Parser {
         };
         match open.opcode {
             OpCode::Data(_) if !open.is_final => Ok(None),
-            OpCode::Data(_) => self.message.take().map(|m| m.end(limits)).transpose(),
+            OpCode::Data(_) => {
+                let Some(message) = self.message.take() else {
+                    return Ok(None);
+                };
+                let sent = message.bytes.len();
+                let event = message.end(limits)?;
+                let length = match &event {
+                    Event::Text(text) => text.len(),
+                    Event::Binary(bytes) => bytes.len(),
+                    _ => 0,
+                };
+                self.inflated += length.saturating_sub(sent);
+                Ok(Some(event))
+            }
             OpCode::Control(control) => {
                 let payload = core::mem::take(&mut self.control);
                 match control {

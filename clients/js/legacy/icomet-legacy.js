@@ -15,7 +15,8 @@
     function query(url, parameters) {
         var name, parts = [];
         for (name in parameters) {
-            if (parameters[name] !== undefined && parameters[name] !== '') parts.push(name + '=' + encodeURIComponent(parameters[name]));
+            // Who sends an epoch, if an empty one, is told it.
+            if (parameters[name] !== undefined && (parameters[name] !== '' || name === 'epoch')) parts.push(name + '=' + encodeURIComponent(parameters[name]));
         }
         return url + (url.indexOf('?') < 0 ? '?' : '&') + parts.join('&');
     }
@@ -115,6 +116,8 @@
         this.cname = this.channel;
         this.token = '';
         this.seq = config.seq || 0;
+        // What the seq counts in; and what it will, when the channel has said from where on.
+        this.epoch = this.coming = '';
         this.failures = 0;
         // The request, the frame or the timer that is under way: what gives it up.
         this.giveUp = null;
@@ -165,7 +168,7 @@
 
         // What a question has beside its own.
         parameters: function (wait) {
-            return { cname: this.cname, seq: this.seq, token: this.token, user: this.config.user, wait: wait };
+            return { cname: this.cname, seq: this.seq, epoch: this.seq ? this.epoch : '', token: this.token, user: this.config.user, wait: wait };
         },
 
         poll: function (wait) {
@@ -214,15 +217,32 @@
             });
         },
 
+        // What the channel tells now is of the epoch that it has announced. Tells whether that is another one.
+        another: function () {
+            if (!this.coming) return false;
+            this.epoch = this.coming;
+            this.coming = '';
+            return true;
+        },
+
         // Takes a message, or a list of them. Tells whether it brought one; null when it is over and another try is under way.
         take: function (value) {
-            var list = value instanceof Array || value.length !== undefined ? value : [value], brought = false, message, i;
+            var list = value instanceof Array || value.length !== undefined ? value : [value], brought = false, message, other, quiet, i;
             for (i = 0; i < list.length; i += 1) {
                 message = list[i];
                 switch (message.type) {
+                case 'epoch':
+                    if (this.seq && this.epoch && this.epoch !== message.content) {
+                        this.coming = message.content;
+                        break;
+                    }
+                    this.epoch = message.content;
+                    this.coming = '';
+                    this.seq = this.seq || message.seq;
+                    break;
                 case 'data':
                 case 'broadcast':
-                    if (this.seq && message.seq < this.seq) break;
+                    if (!this.another() && this.seq && message.seq < this.seq) break;
                     this.seq = message.seq + 1;
                     this.failures = 0;
                     brought = true;
@@ -230,17 +250,21 @@
                     break;
                 case 'next_seq':
                     // Lower than what was asked for: the channel has begun again.
-                    if (message.seq < this.seq && !(this.ended && message.seq === 1)) this.call('onLost', null, this.channel);
+                    if ((this.another() || message.seq < this.seq) && !(this.ended && message.seq === 1)) this.call('onLost', null, this.channel);
                     this.seq = message.seq;
                     this.failures = 0;
                     brought = true;
                     this.ended = false;
                     break;
                 case 'lost':
-                    if (message.content === '' || message.seq > this.seq) {
+                    other = this.another();
+                    if (other || message.content === '' || message.seq > this.seq) {
+                        if (message.content === '' && !other) this.epoch = '';
+                        quiet = this.ended && message.seq === 1;
+                        this.ended = false;
                         this.seq = message.seq;
                         brought = true;
-                        this.call('onLost', message.content === '' ? null : Number(message.content), this.channel);
+                        if (!quiet) this.call('onLost', message.content === '' ? null : Number(message.content), this.channel);
                     }
                     break;
                 case 'noop':
@@ -250,6 +274,10 @@
                     this.token = '';
                     return this.refused();
                 case 'close':
+                    if (message.content === 'stay_away') {
+                        this.stop();
+                        return null;
+                    }
                     this.ended = true;
                     return this.refused();
                 case '429':

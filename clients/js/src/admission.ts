@@ -1,6 +1,7 @@
 import type { Backoff } from './backoff';
 import type { Channel } from './channel';
 import { toError } from './events';
+import type { Turn } from './turn';
 
 /** A token that a back end is asked for. Given up, it may never come. */
 export interface TokenAsked {
@@ -14,6 +15,7 @@ export interface TokenAsked {
  */
 export class Admission {
     private timer: ReturnType<typeof setTimeout> | undefined;
+    private leave: () => void = () => {};
     private asked: TokenAsked | undefined;
     private ended = false;
     /** A token was refused already, and a new one did not help. */
@@ -22,6 +24,8 @@ export class Admission {
     /**
      * @param sign asks the back end for a token.
      * @param ready is called when the channel rests no more.
+     * @param turn when refused channels come again.
+     * @param denied is called when the back end has said for good that there is no token.
      */
     constructor(
         private readonly channel: Channel,
@@ -29,6 +33,8 @@ export class Admission {
         private readonly sign: (() => TokenAsked) | undefined,
         private readonly ready: () => void,
         private readonly failed: (error: Error) => void,
+        private readonly turn: Turn,
+        private readonly denied: (status: number, error: Error) => void,
     ) {}
 
     begin(): void {
@@ -40,12 +46,13 @@ export class Admission {
     /** The server refused the channel, or closed it. */
     refused(status?: number): void {
         clearTimeout(this.timer);
+        this.leave();
         const renew = status === 401 && this.sign !== undefined;
         if (renew && !this.renewed) {
             this.renewed = true;
             return void this.renew();
         }
-        this.timer = setTimeout(() => (renew ? void this.renew() : this.admit()), this.backoff.next());
+        this.leave = this.turn.join(() => (renew ? void this.renew() : this.admit()));
     }
 
     /** The channel has told something: it let the client in. */
@@ -57,6 +64,7 @@ export class Admission {
     end(): void {
         this.ended = true;
         clearTimeout(this.timer);
+        this.leave();
         this.asked?.cancel();
     }
 
@@ -66,6 +74,8 @@ export class Admission {
             this.channel.token = await this.asked?.token;
         } catch (error) {
             if (this.ended) return;
+            const status = (error as { status?: unknown } | undefined)?.status;
+            if (status === 401 || status === 403) return this.denied(status, toError(error));
             this.failed(toError(error));
             this.timer = setTimeout(() => void this.renew(), this.backoff.next());
             return;

@@ -1,14 +1,20 @@
-import type { Lost, Message, Position, Refused } from './types';
-import { toMessage, type WireMessage } from './wire';
+import type { Closed, Lost, Message, Position, Refused } from './types';
+import { STAY_AWAY, toMessage, type WireMessage } from './wire';
 
 /** What a message of the server means to whoever listens to its channel. */
 export type Told =
     | { name: 'message'; value: Message }
     | { name: 'lost'; value: Lost }
     | { name: 'refused'; value: Refused }
-    | { name: 'close'; value: { channel: string } };
+    | { name: 'close'; value: Closed };
 
 let lastKey = 0;
+
+/** What a server may tell as an epoch: it is kept, compared and sent back, and never looked into. */
+function isEpoch(text: unknown): text is string {
+    // Visible ASCII; a comma would part two.
+    return typeof text === 'string' && /^[!-+\--~]{1,32}$/.test(text);
+}
 
 /**
  * Where a channel's subscriber stands, and the rules by which nothing is told twice and nothing is missing in silence.
@@ -24,15 +30,18 @@ export class Channel {
     resting = false;
     private next: number;
     private of: string | undefined;
-    /** Its loss was told already, when the subscriber was moved here from another epoch. */
-    private lossTold = false;
+    /**
+     * The channel is another one now, and has not said yet from where on. Until then the subscriber stands where it stood: if the
+     * connection is cut in between, the server tells the loss again.
+     */
+    private coming: string | undefined;
     /** A back end closed it: if it begins again at seq 1, nothing is missing. */
     private closed = false;
 
     constructor(readonly name: string, { seq = 0, epoch }: Partial<Position> = {}) {
         if (!(Number.isSafeInteger(seq) && seq >= 0)) throw new RangeError(`icomet: seq ${seq} of channel "${name}" is no whole number`);
-        if (epoch !== undefined && !/^[0-9a-f]{16}$/.test(epoch)) {
-            throw new RangeError(`icomet: epoch ${epoch} of channel "${name}" is not 16 hex digits`);
+        if (epoch !== undefined && !isEpoch(epoch)) {
+            throw new RangeError(`icomet: epoch ${String(epoch)} of channel "${name}" is not what a server tells`);
         }
         this.next = seq;
         this.of = epoch;
@@ -42,40 +51,17 @@ export class Channel {
         return this.of === undefined ? { seq: this.next } : { seq: this.next, epoch: this.of };
     }
 
-    /** The server said which epoch the channel's seqs belong to. */
-    settle(epoch: string): void {
-        this.of = epoch;
-    }
-
-    /** A new connection is made: what the server says is lost now was not told yet. */
-    begin(): void {
-        this.lossTold = false;
-    }
-
-    /**
-     * A connection asks for one epoch; undefined: for one that is not known. A channel that stands in another begins with the oldest
-     * message that is buffered, and what was in between is lost. Answers what is to be told.
-     */
-    moveTo(epoch: string | undefined): Told | undefined {
-        if (this.of === undefined || this.of === epoch) return undefined;
-        if (this.next === 0) {
-            this.of = epoch;
-            return undefined;
-        }
-        this.of = epoch;
-        this.next = 1;
-        this.lossTold = true;
-        return { name: 'lost', value: { channel: this.name, seq: 1 } };
-    }
-
     /** Takes a message of this channel. Answers what is to be told, if anything. */
     take(message: WireMessage): Told | undefined {
         const { type, seq, content } = message;
         switch (type) {
+            case 'epoch':
+                this.tellsEpoch(content, seq);
+                return undefined;
             case 'data':
             case 'broadcast':
-                this.lossTold = this.closed = false;
-                if (this.next !== 0 && seq < this.next) return undefined;
+                this.closed = false;
+                if (!this.begunAgain() && this.next !== 0 && seq < this.next) return undefined;
                 this.next = seq + 1;
                 return { name: 'message', value: toMessage(message) };
             case 'next_seq':
@@ -84,7 +70,7 @@ export class Channel {
                 return this.lost(seq, content);
             case 'close':
                 this.resting = this.closed = true;
-                return { name: 'close', value: { channel: this.name } };
+                return { name: 'close', value: { channel: this.name, ...(content === STAY_AWAY && { stayAway: true }) } };
             case '401':
             case '429':
                 this.resting = true;
@@ -94,26 +80,47 @@ export class Channel {
         }
     }
 
+    private tellsEpoch(epoch: string, from: number): void {
+        if (!isEpoch(epoch)) return;
+        if (this.of !== undefined && this.of !== epoch && this.next !== 0) {
+            this.coming = epoch;
+            return;
+        }
+        this.of = epoch;
+        this.coming = undefined;
+        if (this.next === 0) this.next = from;
+    }
+
+    /** What the channel tells now is of the epoch that it has announced. Answers whether that is another one. */
+    private begunAgain(): boolean {
+        if (this.coming === undefined) return false;
+        this.of = this.coming;
+        this.coming = undefined;
+        return true;
+    }
+
     /** Behind a broadcast, or for who asked from now on, it is no news; lower than what was asked, the channel has begun again. */
     private moved(seq: number): Told | undefined {
         const before = this.next;
         this.next = seq;
+        const another = this.begunAgain();
         const anew = this.closed && seq === 1;
         this.closed = false;
-        if (before <= seq || anew) return undefined;
+        if ((before <= seq && !another) || anew) return undefined;
         return { name: 'lost', value: { channel: this.name, seq } };
     }
 
     private lost(seq: number, content: string): Told | undefined {
         const count = /^\d+$/.test(content) ? Number(content) : undefined;
+        const another = this.begunAgain();
         // Told before, by another tab's connection or an earlier answer.
-        if (count !== undefined && seq <= this.next) return undefined;
+        if (count !== undefined && !another && seq <= this.next) return undefined;
         this.next = seq;
-        const told = this.lossTold || (this.closed && seq === 1);
-        this.lossTold = this.closed = false;
-        // Another epoch: which, the transport says, if it can.
-        if (count === undefined) this.of = undefined;
-        if (told) return undefined;
+        const anew = this.closed && seq === 1;
+        this.closed = false;
+        // Another epoch, of a server that does not say which.
+        if (count === undefined && !another) this.of = undefined;
+        if (anew) return undefined;
         return { name: 'lost', value: count === undefined ? { channel: this.name, seq } : { channel: this.name, count, seq } };
     }
 }

@@ -2,21 +2,9 @@ import type { Channel, Told } from './channel';
 import type { Question, Wanted } from './transports/transport';
 import type { WireMessage } from './wire';
 
-/** What a channel is to tell. */
-export interface News {
-    readonly channel: Channel;
-    readonly told: Told;
-}
-
-/** Behind these a channel stands where the server does. */
-const STANDS: readonly WireMessage['type'][] = ['data', 'broadcast', 'next_seq', 'lost'];
-
-/** The channels of one connection, and the epoch of the server as far as it is known. */
+/** The channels of one connection. Each stands by itself, in an epoch of its own. */
 export class Channels {
     private readonly channels = new Map<string, Channel>();
-    private epoch: string | undefined;
-    /** The server is no longer in this epoch; in which it is the transport did not tell. */
-    private gone: string | undefined;
 
     get(name: string): Channel | undefined {
         return this.channels.get(name);
@@ -28,33 +16,17 @@ export class Channels {
 
     delete(name: string): void {
         this.channels.delete(name);
-        // Who listens to nothing does not hear that the server was restarted.
-        if (this.channels.size === 0) this.epoch = this.gone = undefined;
     }
 
     [Symbol.iterator](): IterableIterator<Channel> {
         return this.channels.values();
     }
 
-    /**
-     * What a connection asks for now; and what is to be told because a channel stood in another epoch than the others.
-     *
-     * @param anew it is a new connection.
-     */
-    ask(user: string | undefined, anew = false): { question: Question; news: News[] } {
+    /** What a connection asks for now. */
+    ask(user: string | undefined): Question {
         const wanted = [...this].filter((channel) => !channel.resting);
-        const news: News[] = [];
-        const move = (channel: Channel, told: Told | undefined) => {
-            if (told) news.push({ channel, told });
-        };
-        for (const channel of wanted) {
-            if (anew) channel.begin();
-            if (this.gone !== undefined && channel.position.epoch === this.gone) move(channel, channel.moveTo(undefined));
-        }
-        this.epoch ??= wanted.find((channel) => channel.position.epoch !== undefined)?.position.epoch;
-        if (this.epoch !== undefined) for (const channel of wanted) move(channel, channel.moveTo(this.epoch));
-        const channels = wanted.map(({ key, name, position: { seq }, token }) => ({ key, name, seq, token }));
-        return { question: { channels, epoch: this.epoch, user }, news };
+        const channels = wanted.map(({ key, name, position: { seq, epoch }, token }) => ({ key, name, seq, epoch, token }));
+        return { channels, user };
     }
 
     /**
@@ -62,28 +34,9 @@ export class Channels {
      *
      * @param asked what the connection asked for, where it matters.
      */
-    take(
-        message: WireMessage, epoch: string | undefined, asked?: readonly Wanted[],
-    ): { channel: Channel; told: Told | undefined } | undefined {
-        if (epoch !== undefined) this.epoch = epoch;
-        else if (message.type === 'lost' && message.content === '' && this.epoch !== undefined) {
-            this.gone = this.epoch;
-            this.epoch = undefined;
-        }
+    take(message: WireMessage, asked?: readonly Wanted[]): { channel: Channel; told: Told | undefined } | undefined {
         const channel = this.channels.get(message.cname);
         if (!channel || (asked && !asked.some(({ key }) => key === channel.key))) return undefined;
-        const told = channel.take(message);
-        // A refusal, say, does not tell where the channel stands.
-        if (epoch !== undefined && STANDS.includes(message.type)) channel.settle(epoch);
-        return { channel, told };
-    }
-
-    /** These channels stand in this epoch. */
-    settled(wanted: readonly Wanted[], epoch: string): void {
-        this.epoch = epoch;
-        for (const { name, key } of wanted) {
-            const channel = this.channels.get(name);
-            if (channel?.key === key && !channel.resting) channel.settle(epoch);
-        }
+        return { channel, told: channel.take(message) };
     }
 }

@@ -10,16 +10,18 @@ import { remembering } from './memory';
 import { Queue } from './queue';
 import { sign } from './sign';
 import { Tabs } from './tabs/tabs';
+import { Turn } from './turn';
 import { ask } from './transports/get';
 import { transports } from './transports/index';
-import type { Question, TransportOptions, Wanted } from './transports/transport';
+import { ROOM } from './transports/parted';
+import type { TransportOptions, Wanted } from './transports/transport';
 import { absolute } from './transports/urls';
 import {
     TRANSPORTS, type ChannelEvents, type ClientEvents, type ClientOptions, type Message, type State, type SubscribeOptions,
     type Subscription, type TransportName,
 } from './types';
 import { watchPage } from './wake';
-import type { WireMessage } from './wire';
+import { excerpt, type WireMessage } from './wire';
 
 /** What a client has for one channel. */
 interface Entry {
@@ -41,6 +43,7 @@ export class IcometClient implements AsyncIterable<Message> {
     private readonly queues = new Set<Queue<Message>>();
     private readonly link: Connector | Tabs;
     private readonly retry: () => Backoff;
+    private readonly turn: Turn;
     private unwatch: (() => void) | undefined;
     private changing = false;
     private failing = false;
@@ -51,14 +54,17 @@ export class IcometClient implements AsyncIterable<Message> {
         const allowed = allowedOf(options.transports);
         const { min, max } = options.retry ?? {};
         this.retry = () => new Backoff(min, max);
-        this.retry();
+        this.turn = new Turn(new Backoff(min, Math.min(3 * (max ?? 20_000), 2 ** 31 - 1)));
         const silence = milliseconds('silenceTimeout', options.silenceTimeout, 75_000);
         const settings: TransportOptions = {
             url,
             wait: Math.min(3600, Math.max(1, Math.floor(silence / 2500))),
             pollInterval: milliseconds('pollInterval', options.pollInterval, 3000),
             events: options.events ?? [],
+            room: { ...ROOM },
+            classes: { WebSocket: options.WebSocket, EventSource: options.EventSource },
         };
+        if (!allowed.some((name) => transports[name].possible(settings))) throw new TypeError(impossible(allowed));
         const memory = options.remember === false ? undefined : remembering(url, allowed);
         const choice = new Choice(allowed, (name) => transports[name].possible(settings), memory);
         const timeouts = {
@@ -67,9 +73,8 @@ export class IcometClient implements AsyncIterable<Message> {
             better: milliseconds('betterAfter', options.betterAfter, 120_000),
         };
         const owner: Owner = {
-            ask: (anew) => this.ask(anew),
-            messages: (messages, epoch, asked) => this.take(messages, epoch, asked),
-            settled: (channels, epoch) => this.settled(channels, epoch),
+            ask: () => this.channels.ask(options.user),
+            messages: (messages, asked) => this.take(messages, asked),
             state: (state, transport) => this.told(state, transport),
             problem: (error) => this.failed(error),
         };
@@ -81,6 +86,7 @@ export class IcometClient implements AsyncIterable<Message> {
         if (options.onMessage) this.on('message', options.onMessage);
         if (options.onLost) this.on('lost', options.onLost);
         if (options.onRefused) this.on('refused', options.onRefused);
+        if (options.onProblem) this.on('problem', options.onProblem);
         const { onState } = options;
         if (onState) this.on('state', ({ state, transport }) => onState(state, transport));
     }
@@ -105,7 +111,8 @@ export class IcometClient implements AsyncIterable<Message> {
         if (this.entries.has(name)) throw new Error(`icomet: channel "${name}" is subscribed already`);
         const channel = new Channel(name, position);
         channel.token = token;
-        const admission = new Admission(channel, this.retry(), this.signer(name), () => this.change(), (error) => this.failed(error));
+        const admission = new Admission(channel, this.retry(), this.signer(name), () => this.change(), (error) => this.failed(error), this.turn,
+            (status, error) => this.denied(name, entry, status, error));
         const entry: Entry = { admission, events: new Events((error) => this.failed(error)), queues: new Set() };
         this.channels.add(channel);
         this.entries.set(name, entry);
@@ -130,7 +137,7 @@ export class IcometClient implements AsyncIterable<Message> {
         const { pubUrl } = this.options;
         if (!pubUrl) return this.link.publish(channel, content);
         const { status, text } = await ask(pubUrl, { cname: channel, content }).answer;
-        if (status < 200 || status > 299) throw new Error(`icomet: pubUrl answered ${status}: ${text.slice(0, 200)}`);
+        if (status < 200 || status > 299) throw new Error(`icomet: pubUrl answered ${status}: ${excerpt(text)}`);
     }
 
     /** Ends the connection and all subscriptions. The client can be used again. */
@@ -189,32 +196,30 @@ export class IcometClient implements AsyncIterable<Message> {
         });
     }
 
-    private ask(anew?: boolean): Question {
-        const { question, news } = this.channels.ask(this.options.user, anew);
-        // Not at once: who is told may stop the client, and whoever asks is about to connect.
-        for (const { channel, told } of news) void Promise.resolve().then(() => this.tell(channel, told));
-        return question;
-    }
-
-    private settled(wanted: readonly Wanted[], epoch: string): void {
-        this.channels.settled(wanted, epoch);
-        for (const { name, key } of wanted) {
-            const channel = this.channels.get(name);
-            if (channel?.key === key && !channel.resting) this.entries.get(name)?.admission.admitted();
-        }
+    /** The back end has said for good that the channel is not for this client. */
+    private denied(name: string, entry: Entry, status: number, error: Error): void {
+        const channel = this.channels.get(name);
+        if (!channel || this.entries.get(name) !== entry) return;
+        this.tell(channel, { name: 'refused', value: { channel: name, status, reason: error.message, final: true } });
+        this.failed(error);
+        this.unsubscribe(name, entry);
     }
 
     /** A listener may give up a channel, and take it anew elsewhere, in the midst of them. */
-    private take(messages: readonly WireMessage[], epoch?: string, asked?: readonly Wanted[]): void {
+    private take(messages: readonly WireMessage[], asked?: readonly Wanted[]): void {
+        const refused = new Set(messages.filter(({ type }) => type === '401' || type === '429').map(({ cname }) => cname));
         for (const message of messages) {
-            const taken = this.channels.take(message, epoch, asked);
+            const taken = this.channels.take(message, asked);
             if (!taken) continue;
             const { channel, told } = taken;
-            const admission = this.entries.get(channel.name)?.admission;
-            if (told?.name === 'refused') admission?.refused(told.value.status);
-            else if (told?.name === 'close') admission?.refused();
-            else if (message.type !== 'noop') admission?.admitted();
+            const entry = this.entries.get(channel.name);
+            const away = told?.name === 'close' && told.value.stayAway === true;
+            if (told?.name === 'refused') entry?.admission.refused(told.value.status);
+            else if (told?.name === 'close') {
+                if (!away) entry?.admission.refused();
+            } else if (message.type !== 'noop' && !refused.has(channel.name)) entry?.admission.admitted();
             if (told) this.tell(channel, told);
+            if (away && entry) this.unsubscribe(channel.name, entry);
         }
     }
 
@@ -239,7 +244,8 @@ export class IcometClient implements AsyncIterable<Message> {
         // A listener of problems that throws has had its turn.
         if (this.failing) return;
         this.failing = true;
-        this.events.emit('problem', error);
+        if (this.events.has('problem')) this.events.emit('problem', error);
+        else if (typeof console === 'object') console.warn(error.message);
         this.failing = false;
     }
 }
@@ -250,6 +256,10 @@ function iterate(queues: Set<Queue<Message>>, open = true): Queue<Message> {
     if (open) queues.add(queue);
     else queue.end();
     return queue;
+}
+
+function impossible(allowed: readonly TransportName[]): string {
+    return `icomet: nothing here can do ${allowed.join(' or ')}; in Node the options WebSocket and EventSource take a class`;
 }
 
 function allowedOf(names: readonly TransportName[] = TRANSPORTS): readonly TransportName[] {

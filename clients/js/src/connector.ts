@@ -1,6 +1,7 @@
 import type { Backoff } from './backoff';
 import type { Choice } from './choice';
 import { toError } from './events';
+import { Publishing } from './publishing';
 import type { State, TransportName } from './types';
 import { transports } from './transports/index';
 import type { Connection, Question, TransportOptions, Wanted } from './transports/transport';
@@ -8,11 +9,9 @@ import type { WireMessage } from './wire';
 
 /** Whoever wants the connection. */
 export interface Owner {
-    /** @param anew a new connection begins. */
-    ask(anew?: boolean): Question;
+    ask(): Question;
     /** @param asked what the connection asked for; who came later is none of these messages' business. */
-    messages(messages: readonly WireMessage[], epoch?: string, asked?: readonly Wanted[]): void;
-    settled(channels: readonly Wanted[], epoch: string): void;
+    messages(messages: readonly WireMessage[], asked?: readonly Wanted[]): void;
     state(state: State, transport: TransportName | undefined): void;
     problem(error: Error): void;
 }
@@ -28,6 +27,15 @@ export interface Timeouts {
 
 /** A connection that lasted this long was a good one: the next is not waited for longer and longer. In milliseconds. */
 const LASTING = 10_000;
+
+/** A transport that lived so long is a good one, though it brought nothing, in milliseconds. */
+const GOOD = 5000;
+
+/** So many connections in a row that ended, as it seems by the server, before they had brought anything: something in between cuts them. */
+const CUTS = 3;
+
+/** How long an answer to a ping is waited for where it is wanted at once, in milliseconds. */
+const PONG = 5000;
 
 /** The longest time until a better transport is tried again, in milliseconds: an hour. */
 const LONGEST = 3600 * 1000;
@@ -46,11 +54,18 @@ export class Connector {
     private opened = 0;
     private heard = 0;
     private looked = 0;
+    private signs = 0;
     /** Something came behind the first sign of life. */
     private brought = false;
+    /** The transport is a good one: it has brought something, or lived for a while. */
+    private proven = false;
+    private proof: ReturnType<typeof setTimeout> | undefined;
+    private probe: ReturnType<typeof setTimeout> | undefined;
+    private cuts = 0;
     private everOpen = false;
     /** The transport that was told of last, with the state. */
     private told: TransportName | undefined;
+    private readonly publishing = new Publishing();
 
     constructor(
         private readonly owner: Owner,
@@ -69,6 +84,8 @@ export class Connector {
         if (this.state === 'closed') return;
         this.drop();
         this.everOpen = false;
+        this.cuts = 0;
+        this.publishing.stop();
         this.tell('closed', undefined);
     }
 
@@ -88,7 +105,7 @@ export class Connector {
     wake(renew: boolean): void {
         if (this.state === 'closed') return;
         const silent = this.connection !== undefined && Date.now() - this.heard > this.timeouts.silence;
-        if (this.connection && !renew && !silent) return;
+        if (this.connection && !renew && !silent) return this.ask();
         this.backoff.reset();
         this.drop();
         this.connect();
@@ -96,21 +113,35 @@ export class Connector {
 
     /** The network is away. What comes of it is tried anyway: browsers are not always right. */
     offline(): void {
-        if (this.connection) this.over();
+        if (this.connection) this.over(undefined, { counts: false });
+    }
+
+    /** Asks for a sign of life. What gives none soon is dead: of a network that was changed for another nobody is told. */
+    private ask(): void {
+        const { connection, heard } = this;
+        if (!connection?.ping || this.opened === 0 || this.probe !== undefined) return;
+        const { signs } = this;
+        connection.ping();
+        this.probe = setTimeout(() => {
+            this.probe = undefined;
+            if (this.signs !== signs) return;
+            this.backoff.reset();
+            this.over(new Error(`no answer to a ping in ${PONG} ms, nothing was heard for ${Date.now() - heard} ms`));
+        }, PONG);
     }
 
     publish(channel: string, content: string): Promise<void> {
-        if (this.state === 'open' && this.connection?.publish) return this.connection.publish(channel, content);
+        if (this.state === 'open' && this.connection?.publish) return this.publishing.publish(this.connection, channel, content);
         return Promise.reject(new Error('icomet: without a pubUrl only an open WebSocket can publish'));
     }
 
     private connect(): void {
         this.timer = undefined;
-        if (this.owner.ask(true).channels.length === 0) return;
+        if (this.owner.ask().channels.length === 0) return;
         const name = this.choice.next();
         if (name === undefined) {
             this.later();
-            return this.owner.problem(new Error('icomet: this browser has none of the transports that are allowed'));
+            return this.owner.problem(new Error('icomet: none of the transports that are allowed is possible here'));
         }
         const serial = (this.serial += 1);
         const ready = transports[name].ready?.();
@@ -127,7 +158,7 @@ export class Connector {
         };
         this.opened = 0;
         this.heard = Date.now();
-        this.brought = false;
+        this.brought = this.proven = false;
         this.transport = name;
         this.timer = setTimeout(() => end(new Error(`no sign of life in ${this.timeouts.open} ms`)), this.timeouts.open);
         let asked: readonly Wanted[] = [];
@@ -141,11 +172,8 @@ export class Connector {
                 alive: () => {
                     if (current()) this.alive(name);
                 },
-                messages: (messages, epoch) => {
-                    if (current()) this.owner.messages(messages, epoch, asked);
-                },
-                settled: (channels, epoch) => {
-                    if (current()) this.owner.settled(channels, epoch);
+                messages: (messages) => {
+                    if (current()) this.owner.messages(messages, asked);
                 },
                 end,
             }, this.options);
@@ -158,18 +186,32 @@ export class Connector {
 
     private alive(name: TransportName): void {
         this.heard = Date.now();
+        this.signs += 1;
         if (this.opened !== 0) {
             this.brought = true;
-            return;
+            return this.prove(name);
         }
         this.opened = this.looked = this.heard;
         clearTimeout(this.timer);
         this.timer = undefined;
         this.everOpen = true;
+        this.proof = setTimeout(() => this.prove(name), GOOD);
+        this.watch = setInterval(() => this.look(), this.timeouts.silence / 3);
+        const { connection } = this;
+        // Behind what the connection itself says first: its channels.
+        if (connection) void Promise.resolve().then(() => {
+            if (this.connection === connection) this.publishing.again(connection);
+        });
+        this.tell('open', name);
+    }
+
+    private prove(name: TransportName): void {
+        if (this.proven) return;
+        this.proven = true;
+        clearTimeout(this.proof);
+        this.cuts = 0;
         if (this.choice.worked(name)) this.improveLater();
         else this.improvements = 0;
-        this.watch = setInterval(() => this.look(), this.timeouts.silence / 3);
-        this.tell('open', name);
     }
 
     private improveLater(): void {
@@ -190,17 +232,21 @@ export class Connector {
         // After a sleep of the machine nobody knows whether something would have come.
         const slept = now - this.looked >= this.timeouts.silence;
         this.looked = now;
-        if (silence >= this.timeouts.silence) this.over(new Error(`nothing was heard for ${silence} ms`), !slept);
+        if (silence >= this.timeouts.silence) this.over(new Error(`nothing was heard for ${silence} ms`), { silent: !slept });
         else if (silence >= this.timeouts.silence / 3) this.connection?.ping?.();
     }
 
     /** The connection is over: by the server, by an error, or because it is dead. */
-    private over(error?: Error, silent = false): void {
-        const { transport, opened } = this;
+    private over(error?: Error, { silent = false, counts = true } = {}): void {
+        const { transport, opened, proven } = this;
         this.drop();
+        // An end without an error may be the server's own, once or twice.
+        if (opened !== 0 && !proven && counts && !error) this.cuts += 1;
         // Before anybody is told, who may stop it.
-        if (transport !== undefined && opened === 0) {
-            if (this.choice.failed(transport)) this.later(0);
+        if (transport !== undefined && (opened === 0 || (!proven && (error || this.cuts >= CUTS)))) {
+            const another = this.choice.failed(transport);
+            if (opened !== 0 && !error) this.cuts = 0;
+            if (another && error) this.later(0);
             else this.later();
         } else {
             if (transport !== undefined && silent && !this.brought) this.choice.silent(transport);
@@ -220,8 +266,10 @@ export class Connector {
     private drop(): void {
         clearTimeout(this.timer);
         clearTimeout(this.improve);
+        clearTimeout(this.proof);
+        clearTimeout(this.probe);
         clearInterval(this.watch);
-        this.timer = this.watch = this.improve = undefined;
+        this.timer = this.watch = this.improve = this.proof = this.probe = undefined;
         this.serial += 1;
         const { connection } = this;
         this.connection = this.transport = undefined;

@@ -16,6 +16,10 @@ export class Events<Map> {
         return () => void set.delete(own as Listener<never>);
     }
 
+    has(name: keyof Map): boolean {
+        return (this.listeners.get(name)?.size ?? 0) > 0;
+    }
+
     emit<Name extends keyof Map>(name: Name, value: Map[Name]): void {
         for (const listener of [...(this.listeners.get(name) ?? [])]) {
             try {

@@ -1,6 +1,6 @@
 import { Backoff } from './backoff';
 import { IcometClient } from './client';
-import { sign } from './sign';
+import { sign, SignRefused } from './sign';
 import { ask, canAsk } from './transports/get';
 import { askByScript } from './transports/script';
 import type { ClientOptions, Position, State, Subscription, TransportName } from './types';
@@ -68,7 +68,6 @@ export class iComet {
         client.on('message', ({ channel: cname, seq, content, type }) => config.callback?.(content, { type, cname, seq, content }));
         client.on('lost', (lost) => config.onLost?.(lost.count, lost.channel));
         client.on('state', ({ state, transport }) => config.onState?.(state, transport));
-        client.on('problem', (error) => console.warn(error.message));
         const position = this.subscription?.position ?? { seq: config.seq ?? 0 };
         if (signUrl === '') this.subscription = client.subscribe(channel, position);
         else this.begin(client, position, new Backoff());
@@ -82,6 +81,8 @@ export class iComet {
             if (this.client === client) this.subscription = client.subscribe(cname, { ...position, token });
         }, (error: Error) => {
             console.warn(error.message);
+            // It is the back end's last word.
+            if (error instanceof SignRefused && (error.status === 401 || error.status === 403)) return;
             if (this.client === client) this.timer = setTimeout(() => this.begin(client, position, backoff), backoff.next());
         });
     }

@@ -7,6 +7,13 @@ export interface Signed {
     readonly token: string;
 }
 
+/** The back end has answered with a status that is an error; 401 and 403 are its last word. */
+export class SignRefused extends Error {
+    constructor(readonly status: number, channel: string) {
+        super(`icomet: signUrl answered ${status} for channel "${channel}"`);
+    }
+}
+
 /** How long a back end has to answer, in milliseconds. */
 const PATIENCE = 15_000;
 
@@ -35,7 +42,7 @@ export function sign(signUrl: string, channel: string): Signing {
             if (canScript() && isElsewhere(url)) return byScript();
             throw error;
         }
-        if (answer.status !== 200) throw new Error(`icomet: signUrl answered ${answer.status} for channel "${channel}"`);
+        if (answer.status !== 200) throw new SignRefused(answer.status, channel);
         return JSON.parse(answer.text);
     };
     let giveUp = () => {};

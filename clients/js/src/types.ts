@@ -30,7 +30,7 @@ export interface Message {
 export interface Position {
     /** The seq of the message that is wanted next; 0: from now on. */
     readonly seq: number;
-    /** The epoch that `seq` belongs to, 16 hex digits; undefined where the server has not told it (`jsonp`, `iframe`). */
+    /** Of what `seq` counts in: a text of at most 32 bytes, to be kept as it is. Undefined until the server has told it. */
     readonly epoch?: string;
 }
 
@@ -49,6 +49,15 @@ export interface Refused {
     /** 401: the token is wrong or missing. 429: too many channels or subscribers. */
     readonly status: number;
     readonly reason: string;
+    /** It does not try again, and the subscription has ended: who gives tokens has said so (401 or 403). */
+    readonly final?: true;
+}
+
+/** A back end closed a channel or disconnected the client. */
+export interface Closed {
+    readonly channel: string;
+    /** The client is to stay away: the subscription has ended. Otherwise it comes back, unless it is told to stop. */
+    readonly stayAway?: true;
 }
 
 /** What a client tells, and whoever listens to it by `on`. */
@@ -56,11 +65,10 @@ export interface ClientEvents {
     message: Message;
     lost: Lost;
     refused: Refused;
-    /** A back end closed the channel or disconnected the client. It comes back, unless it is told to stop. */
-    close: { readonly channel: string };
+    close: Closed;
     /** Also when the transport changes while the state does not. */
     state: { readonly state: State; readonly transport?: TransportName };
-    /** A request failed, or a listener threw. The client goes on. */
+    /** A request failed, or a listener threw. The client goes on. Where nobody listens it is told by `console.warn`. */
     problem: Error;
 }
 
@@ -72,9 +80,12 @@ export interface SubscribeOptions extends Partial<Position> {
 export interface ClientOptions {
     /** The `icomet_sub` location, with or without a slash at its end: `/icomet` or `https://push.example.com/icomet`. */
     url: string;
-    /** Answers what icomet's `sign` answers, for `?cname=NAME`: asked before the first connection, and when a token was refused. */
+    /**
+     * Answers what icomet's `sign` answers, for `?cname=NAME`: asked before the first connection, and when a token was refused. The status
+     * 401 or 403 ends the channel's subscription; after any other failure it is asked again.
+     */
     signUrl?: string;
-    /** Instead of a `signUrl`: answers a channel's token. */
+    /** Instead of a `signUrl`: answers a channel's token. Rejected with an error whose `status` is 401 or 403 it ends the subscription. */
     sign?(channel: string): Promise<string>;
     /** Takes `cname` and `content` as a form: icomet's `push`, or what a back end has in front of it. */
     pubUrl?: string;
@@ -95,6 +106,10 @@ export interface ClientOptions {
      * How soon a better transport that failed is tried again, in milliseconds; each time twice as long, up to an hour. Default 120000.
      */
     betterAfter?: number;
+    /** A class to use instead of the global WebSocket: in Node before 22, the one of the package `ws`. */
+    WebSocket?: unknown;
+    /** A class to use instead of the global EventSource: in Node, the one of the package `eventsource`. */
+    EventSource?: unknown;
     /** Names of the events that publishers give their messages (`event`): by `sse` a browser shows only those that it was told of. */
     events?: readonly string[];
     /** The pause between two questions of `short-poll`, in milliseconds. Default 3000. */
@@ -109,6 +124,7 @@ export interface ClientOptions {
     onMessage?(message: Message): void;
     onLost?(lost: Lost): void;
     onRefused?(refused: Refused): void;
+    onProblem?(error: Error): void;
     onState?(state: State, transport?: TransportName): void;
 }
 

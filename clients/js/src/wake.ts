@@ -13,15 +13,21 @@ export function watchPage(sleeper: Sleeper): () => void {
     const seen = () => {
         if (document.visibilityState === 'visible') sleeper.wake(false);
     };
+    // Where the browser tells that it has another network; not all do.
+    const network = typeof navigator === 'object' ? (navigator as { connection?: Partial<EventTarget> }).connection : undefined;
+    network?.addEventListener?.('change', seen);
     addEventListener('online', online);
     addEventListener('offline', offline);
     // Taken out of the browser's cache of pages, it has no connection any more.
     addEventListener('pageshow', seen);
+    addEventListener('focus', seen);
     document.addEventListener('visibilitychange', seen);
     return () => {
         removeEventListener('online', online);
         removeEventListener('offline', offline);
         removeEventListener('pageshow', seen);
+        removeEventListener('focus', seen);
+        network?.removeEventListener?.('change', seen);
         document.removeEventListener('visibilitychange', seen);
     };
 }

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Admission } from '../src/admission';
 import { Backoff } from '../src/backoff';
 import { Channel } from '../src/channel';
+import { Turn } from '../src/turn';
 
 function admission(sign?: () => Promise<string>) {
     const channel = new Channel('a');
@@ -9,7 +10,9 @@ function admission(sign?: () => Promise<string>) {
     const failed = vi.fn();
     const cancel = vi.fn();
     const asked = sign && (() => ({ token: sign(), cancel }));
-    return { channel, ready, failed, cancel, its: new Admission(channel, new Backoff(500, 20_000, () => 1), asked, ready, failed) };
+    const denied = vi.fn();
+    const turn = new Turn(new Backoff(500, 20_000, () => 1));
+    return { channel, ready, failed, cancel, denied, its: new Admission(channel, new Backoff(500, 20_000, () => 1), asked, ready, failed, turn, denied) };
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -82,4 +85,34 @@ test('when it ends, the question for a token is given up', () => {
     its.end();
     expect(cancel).toHaveBeenCalledOnce();
     expect(ready).not.toHaveBeenCalled();
+});
+
+test.each([401, 403])('a back end that says %i for good is not asked again', async (status) => {
+    const error = Object.assign(new Error('logged out'), { status });
+    const sign = vi.fn(() => Promise.reject(error));
+    const { its, denied, failed } = admission(sign);
+    its.begin();
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(sign).toHaveBeenCalledOnce();
+    expect(denied).toHaveBeenCalledWith(status, error);
+    expect(failed).not.toHaveBeenCalled();
+    expect(vi.getTimerCount()).toBe(0);
+});
+
+test('hundreds of channels that are refused come again together, later and later', async () => {
+    const turn = new Turn(new Backoff(500, 60_000, () => 1));
+    const times: number[] = [];
+    const all = Array.from({ length: 300 }, (_, index) => {
+        const its: Admission = new Admission(new Channel(`c${index}`), new Backoff(500, 20_000), undefined, () => {
+            if (times[times.length - 1] !== Date.now()) times.push(Date.now());
+            its.refused(429);
+        }, () => {}, turn, () => {});
+        return its;
+    });
+    const began = Date.now();
+    for (const its of all) its.refused(429);
+    await vi.advanceTimersByTimeAsync(181_000);
+    expect(times.map((time) => (time - began) / 1000)).toEqual([1, 3, 7, 15, 31, 63, 123]);
+    for (const its of all) its.end();
+    expect(vi.getTimerCount()).toBe(0);
 });

@@ -50,22 +50,43 @@ describe('where a channel stands', () => {
         expect(channel.take(wire('data', 1))?.name).toBe('message');
     });
 
-    test('moved to another epoch: the loss is told once, but another one after a new connection is', () => {
+    test('another incarnation: it stands where it stood until the loss is told, also one with a number and a lower seq', () => {
         const channel = new Channel('a', { seq: 5, epoch: E1 });
-        expect(channel.moveTo(E2)).toEqual({ name: 'lost', value: { channel: 'a', seq: 1 } });
-        expect(channel.moveTo(E2)).toBeUndefined();
-        expect(channel.take(wire('lost', 9, '8'))).toBeUndefined();
-        expect(channel.position).toEqual({ seq: 9, epoch: E2 });
-        expect(channel.moveTo(E1)?.name).toBe('lost');
-        channel.begin();
-        expect(channel.take(wire('lost', 9, '8'))?.name).toBe('lost');
+        channel.take(wire('epoch', 1, E2));
+        expect(channel.position).toEqual({ seq: 5, epoch: E1 });
+        expect(channel.take(wire('lost', 2, '1'))).toEqual({ name: 'lost', value: { channel: 'a', count: 1, seq: 2 } });
+        expect(channel.position).toEqual({ seq: 2, epoch: E2 });
+        expect(channel.take(wire('lost', 2, '1'))).toBeUndefined();
+        expect(channel.take(wire('data', 2))?.name).toBe('message');
+    });
+
+    test('the first epoch that is told is the one in which it stands; who asks from now on learns where that is', () => {
+        const resumed = new Channel('a', { seq: 5 });
+        resumed.take(wire('epoch', 5, E1));
+        expect(resumed.position).toEqual({ seq: 5, epoch: E1 });
+        const fresh = new Channel('a');
+        fresh.take(wire('epoch', 9, `${E1}.1z`));
+        expect(fresh.position).toEqual({ seq: 9, epoch: `${E1}.1z` });
+    });
+
+    test('in another incarnation a lower seq is no double', () => {
+        const channel = new Channel('a', { seq: 5, epoch: E1 });
+        channel.take(wire('epoch', 1, E2));
+        expect(channel.take(wire('lost', 1))?.name).toBe('lost');
+        expect(channel.take(wire('data', 1, 'x'))).toMatchObject({ name: 'message', value: { seq: 1 } });
+    });
+
+    test('a close behind which it is to stay away says so', () => {
+        const channel = new Channel('a', { seq: 5 });
+        expect(channel.take(wire('close', 5, 'stay_away'))).toEqual({ name: 'close', value: { channel: 'a', stayAway: true } });
+        expect(channel.resting).toBe(true);
     });
 
     test.each([-1, 1.5, Number.NaN, 2 ** 53])('seq %s is refused', (seq) => {
         expect(() => new Channel('a', { seq })).toThrow(/seq .* of channel "a"/);
     });
 
-    test('an epoch that is none is refused', () => {
-        expect(() => new Channel('a', { seq: 1, epoch: 'yesterday' })).toThrow(/epoch yesterday of channel "a"/);
+    test.each(['', 'x'.repeat(33), 'a,b', 'a b', 'ü'])('an epoch that no server tells is refused: %j', (epoch) => {
+        expect(() => new Channel('a', { seq: 1, epoch })).toThrow(/epoch .* of channel "a"/);
     });
 });

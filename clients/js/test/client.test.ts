@@ -26,7 +26,7 @@ test.each<[string, SubscribeOptions, RegExp]>([
     ['ü'.repeat(129), {}, /256 bytes/],
     ['\ud800', {}, /half of a character/],
     ['a', { seq: -1 }, /seq -1/],
-    ['a', { seq: 1, epoch: 'x' }, /epoch x/],
+    ['a', { seq: 1, epoch: 'x y' }, /epoch x y/],
 ])('channels that the server would refuse, and all others with them: %j', (name, options, message) => {
     const client = new IcometClient({ url });
     expect(() => client.subscribe(name, options)).toThrow(message);
@@ -90,4 +90,82 @@ test('a channel that is taken anew in the midst of an answer gets nothing of the
     await anew;
     client.stop();
     expect(had).toEqual([1, 2, 3, 4]);
+});
+
+/** A client that polls a server whose answers are given one after the other; then it waits for ever. */
+function answered(answers: object[][], options: Partial<ClientOptions> = {}) {
+    vi.stubGlobal('fetch', (_url: string, { signal }: RequestInit) => {
+        const next = answers.shift();
+        if (next) return Promise.resolve(new Response(JSON.stringify(next)));
+        return new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(new Error('given up'))));
+    });
+    return new IcometClient({ url, transports: ['poll'], ...options });
+}
+
+test('to stay away ends that channel, and says so; the others go on', async () => {
+    const client = answered([[
+        { type: 'close', cname: 'a', seq: 3, content: 'stay_away' }, { type: 'data', cname: 'b', seq: 1, content: 'hi' },
+    ]]);
+    const closed = vi.fn();
+    client.on('close', closed);
+    const a = client.subscribe('a', { seq: 3 });
+    const b = client.subscribe('b', { seq: 1 });
+    for await (const message of a) throw new Error(`none comes: ${message.content}`);
+    expect(closed).toHaveBeenCalledWith({ channel: 'a', stayAway: true });
+    expect(b.position.seq).toBe(2);
+    expect(client.state).not.toBe('closed');
+    client.stop();
+});
+
+test('the last channel that is to stay away ends the connection', async () => {
+    const client = answered([[{ type: 'close', cname: 'a', seq: 3, content: 'stay_away' }]]);
+    const closed = new Promise<void>((resolve) => void client.on('state', ({ state }) => {
+        if (state === 'closed') resolve();
+    }));
+    client.subscribe('a', { seq: 3 });
+    await closed;
+});
+
+test('a back end that says for good that there is no token ends the subscription, with a word', async () => {
+    const sign = vi.fn(() => Promise.reject(Object.assign(new Error('logged out'), { status: 403 })));
+    const onProblem = vi.fn();
+    const onRefused = vi.fn();
+    const client = new IcometClient({ url, transports: ['poll'], sign, onProblem, onRefused });
+    for await (const message of client.subscribe('a')) throw new Error(`none comes: ${message.content}`);
+    expect(onRefused).toHaveBeenCalledWith({ channel: 'a', status: 403, reason: 'logged out', final: true });
+    expect(onProblem).toHaveBeenCalledWith(expect.objectContaining({ message: 'logged out' }));
+    expect(sign).toHaveBeenCalledOnce();
+    expect(client.state).toBe('closed');
+    expect(() => client.subscribe('a', { token: 't' })).not.toThrow();
+    client.stop();
+});
+
+test('where nobody listens for problems the console is told, and else not', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    const problem = () => new Promise<void>((resolve) => {
+        warn.mockImplementation(() => resolve());
+        vi.stubGlobal('fetch', () => Promise.resolve(new Response('<title>404 Not Found</title>', { status: 404 })));
+        const client = new IcometClient({ url, transports: ['poll'] });
+        client.subscribe('a');
+        clients.push(client);
+    });
+    const clients: IcometClient[] = [];
+    await problem();
+    expect(warn).toHaveBeenCalledWith('icomet: poll: the server answered 404: a page called "404 Not Found"');
+    for (const client of clients) client.stop();
+    warn.mockClear();
+    const heard = new Promise<Error>((onProblem) => clients.push(new IcometClient({ url, transports: ['poll'], onProblem })));
+    clients.at(-1)?.subscribe('a');
+    await heard;
+    clients.at(-1)?.stop();
+    expect(warn).not.toHaveBeenCalled();
+    warn.mockRestore();
+});
+
+test('when nothing is possible it says so at once; a class makes it possible', () => {
+    vi.stubGlobal('WebSocket', undefined);
+    vi.stubGlobal('EventSource', undefined);
+    const transports = ['websocket', 'sse'] as const;
+    expect(() => new IcometClient({ url, transports })).toThrow(/nothing here can do websocket or sse; in Node/);
+    expect(() => new IcometClient({ url, transports, EventSource: class {} })).not.toThrow();
 });

@@ -1,11 +1,12 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Backoff } from '../src/backoff';
 import { Choice } from '../src/choice';
 import { Connector } from '../src/connector';
-import type { Listener } from '../src/transports/transport';
+import type { Listener, Publication } from '../src/transports/transport';
+import { Unanswered } from '../src/transports/websocket';
 import type { State, TransportName } from '../src/types';
 
-const fake = vi.hoisted(() => ({ opened: [] as { name: string; listener: Listener; close: () => void; ping: () => void }[] }));
+const fake = vi.hoisted(() => ({ opened: [] as { name: string; listener: Listener; close: () => void; ping: () => void; publish?: (publication: Publication) => Promise<void> }[] }));
 vi.mock('../src/transports/index', () => {
     const transport = (name: string) => ({
         name,
@@ -22,9 +23,18 @@ vi.mock('../src/transports/index', () => {
 
 const newest = () => fake.opened[fake.opened.length - 1]!;
 
+/** Lets time go by until there is another connection. */
+function another(): void {
+    const { length } = fake.opened;
+    for (let steps = 0; fake.opened.length === length; steps += 1) {
+        if (steps > 2000) throw new Error('no other connection came');
+        vi.advanceTimersByTime(10);
+    }
+}
+
 function connector(onState: (state: State) => void = () => {}) {
     const owner = {
-        ask: () => ({ channels: [{ key: 1, name: 'a', seq: 0 }] }), messages: vi.fn(), settled: vi.fn(), problem: vi.fn(),
+        ask: () => ({ channels: [{ key: 1, name: 'a', seq: 0 }] }), messages: vi.fn(), problem: vi.fn(),
         state: vi.fn((state: State, _transport?: TransportName) => onState(state)),
     };
     const options = { url: 'http://h/icomet', wait: 1, events: [], pollInterval: 1 };
@@ -154,4 +164,146 @@ test.each(['connecting', 'open', 'reconnecting'] as const)('who stops and starts
     expect(fake.opened.filter(({ close }) => vi.mocked(close).mock.calls.length === 0)).toHaveLength(1);
     its.stop();
     expect(vi.getTimerCount()).toBe(0);
+});
+
+test('cut right after it was opened, again and again, it is not a good one: another is tried, and kept', () => {
+    const { its } = connector();
+    its.start();
+    its.change();
+    for (let times = 0; times < 3; times += 1) {
+        newest().listener.alive();
+        if (newest().name === 'poll') break;
+        newest().listener.end(new Error('the WebSocket was closed: 1006'));
+        vi.advanceTimersByTime(1);
+    }
+    expect(fake.opened.map(({ name }) => name)).toEqual(['sse', 'poll']);
+    newest().listener.alive();
+    newest().listener.end(new Error('cut'));
+    another();
+    expect(newest().name).toBe('poll');
+});
+
+test('one that got through before, and is cut right after its opening now, is left after its second try', () => {
+    const { its } = connector();
+    its.start();
+    its.change();
+    newest().listener.alive();
+    newest().listener.alive();
+    for (let times = 0; times < 3; times += 1) {
+        newest().listener.end(new Error('cut'));
+        another();
+        newest().listener.alive();
+    }
+    expect(fake.opened.map(({ name }) => name)).toEqual(['sse', 'sse', 'sse', 'poll']);
+});
+
+test('ended without a word as if by the server, three times: another is tried, though not at once', () => {
+    const { its } = connector();
+    its.start();
+    its.change();
+    for (let times = 0; times < 3; times += 1) {
+        newest().listener.alive();
+        newest().listener.end();
+        expect(newest().name).toBe('sse');
+        another();
+    }
+    expect(newest().name).toBe('poll');
+});
+
+test('one that lived for some seconds is a good one, though it brought nothing', () => {
+    const { its } = connector();
+    its.start();
+    its.change();
+    for (let times = 0; times < 5; times += 1) {
+        newest().listener.alive();
+        vi.advanceTimersByTime(5000);
+        newest().listener.end(new Error('cut'));
+        another();
+    }
+    expect(new Set(fake.opened.map(({ name }) => name))).toEqual(new Set(['sse']));
+});
+
+test('a page that is looked at asks for a sign of life: without one the connection is made again, with one it is kept', () => {
+    const { its, owner } = connector();
+    its.start();
+    its.change();
+    newest().listener.alive();
+    newest().listener.alive();
+    its.wake(false);
+    its.wake(false);
+    expect(newest().ping).toHaveBeenCalledOnce();
+    newest().listener.alive();
+    vi.advanceTimersByTime(6000);
+    expect(fake.opened).toHaveLength(1);
+    its.wake(false);
+    vi.advanceTimersByTime(4999);
+    expect(owner.problem).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    expect(owner.problem).toHaveBeenCalledWith(expect.objectContaining({ message: expect.stringContaining('no answer to a ping') as string }));
+    vi.advanceTimersByTime(1000);
+    expect(fake.opened.map(({ name }) => name)).toEqual(['sse', 'sse']);
+});
+
+describe('publish', () => {
+    const sends = () => {
+        const sent: { publication: Publication; resolve: () => void; reject: (error: Error) => void }[] = [];
+        newest().publish = (publication) => new Promise((resolve, reject) => void sent.push({ publication, resolve, reject }));
+        return sent;
+    };
+
+    test('without an answer it is sent again by the next connection, with the same id', async () => {
+        const { its } = connector();
+        its.start();
+        its.change();
+        newest().listener.alive();
+        newest().listener.alive();
+        const first = sends();
+        const done = its.publish('a', 'hi');
+        const [{ publication, reject }] = first as [typeof first[number]];
+        newest().listener.end(new Error('cut'));
+        reject(new Unanswered('closed'));
+        await vi.advanceTimersByTimeAsync(1000);
+        const second = sends();
+        newest().listener.alive();
+        await vi.advanceTimersByTimeAsync(0);
+        expect(second.map(({ publication: again }) => again)).toEqual([publication]);
+        second[0]?.resolve();
+        await done;
+        its.stop();
+        expect(vi.getTimerCount()).toBe(0);
+    });
+
+    test.each([
+        ['the next transport cannot publish', /next one cannot publish; whether/, () => newest().listener.alive()],
+        ['nothing comes of it for long', /no answer in 30000 ms; whether/, () => vi.advanceTimersByTime(30_000)],
+    ])('%s: rejected', async (_name, message, then) => {
+        const { its } = connector();
+        its.start();
+        its.change();
+        newest().listener.alive();
+        newest().listener.alive();
+        const sent = sends();
+        const rejected = expect(its.publish('a', 'hi')).rejects.toThrow(message);
+        newest().listener.end(new Error('cut'));
+        sent[0]?.reject(new Unanswered('closed'));
+        await vi.advanceTimersByTimeAsync(1000);
+        then();
+        await rejected;
+        its.stop();
+    });
+
+    test('stopped, or refused by the server: rejected', async () => {
+        const { its } = connector();
+        its.start();
+        its.change();
+        newest().listener.alive();
+        const sent = sends();
+        const refused = its.publish('a', 'hi');
+        sent[0]?.reject(new Error('not published: no (not_allowed)'));
+        await expect(refused).rejects.toThrow('not_allowed');
+        const stopped = its.publish('a', 'hi');
+        its.stop();
+        await expect(stopped).rejects.toThrow('stopped');
+        expect(vi.getTimerCount()).toBe(0);
+    });
 });

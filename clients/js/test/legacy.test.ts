@@ -96,7 +96,8 @@ test('the line of icomet.js asks /icomet/sub, and hears', () => {
     old.script(`heard = []; var comet = new iComet({channel: 'abc', signUrl: '', subUrl: '', callback: function(content){ heard.push(content); }});`);
     expect(old.script('heard.join()')).toBe('hi');
     expect(old.asked.map((url) => url.replace(/&_=\d+/, ''))).toEqual([
-        '/icomet/sub?cname=abc&seq=0&wait=0&cb=icomet_cb_1', '/icomet/sub?cname=abc&seq=3&wait=30&cb=icomet_cb_2', '/icomet/sub?cname=abc&seq=4&wait=30&cb=icomet_cb_3',
+        '/icomet/sub?cname=abc&seq=0&epoch=&wait=0&cb=icomet_cb_1', '/icomet/sub?cname=abc&seq=3&epoch=&wait=30&cb=icomet_cb_2',
+        '/icomet/sub?cname=abc&seq=4&epoch=&wait=30&cb=icomet_cb_3',
     ]);
 });
 
@@ -133,5 +134,29 @@ test('401: the token is asked for again; a name with a comma is one channel', ()
     });
     old.script(`comet = new iComet({ channel: 'a,b', sign_url: '/sign', sub_url: '/other/sub' });`);
     while (signed < 2 && old.run(25_000) > 0) continue;
-    expect(old.asked.at(-1)).toMatch(/^\/other\/sub\?cname=a%2Cb&seq=0&token=t2&wait=0&/);
+    expect(old.asked.at(-1)).toMatch(/^\/other\/sub\?cname=a%2Cb&seq=0&epoch=&token=t2&wait=0&/);
+});
+
+test('the epoch is sent back; a channel that has begun again is told lost, and what it has is no double', () => {
+    const answers = [
+        [{ type: 'epoch', cname: 'a', seq: 3, content: 'E.1' }, { type: 'data', cname: 'a', seq: 3, content: 'three' }],
+        // Cut between the two: it stands where it stood.
+        [{ type: 'epoch', cname: 'a', seq: 1, content: 'E.2' }],
+        [{ type: 'epoch', cname: 'a', seq: 1, content: 'E.2' }, { type: 'lost', cname: 'a', seq: 1, content: '' }, { type: 'data', cname: 'a', seq: 1, content: 'one' }],
+    ];
+    const old = page((url) => (answers.length ? `/**/${say(url, answers.shift())}` : undefined));
+    old.script(`heard = []; comet = new iComet({ channel: 'a', seq: 3,
+        callback: function (content) { heard.push(content); }, onLost: function (count) { heard.push('lost ' + count); } });`);
+    while (answers.length && old.run(25_000) > 0) continue;
+    expect(old.script('heard.join()')).toBe('three,lost null,one');
+    const asked = old.asked.map((url) => /&seq=(\d+&epoch=[^&]*)/.exec(url)?.[1]);
+    expect(asked).toEqual(['3&epoch=', '4&epoch=E.1', '4&epoch=E.1', '2&epoch=E.2']);
+});
+
+test('to stay away it stops', () => {
+    const old = page((url) => say(url, { type: 'close', cname: 'a', seq: 1, content: 'stay_away' }));
+    old.script(`states = []; comet = new iComet({ channel: 'a', onState: function (state) { states.push(state); } });`);
+    while (old.run(100_000) > 0) continue;
+    expect(old.script('states.join()')).toBe('connecting,open,closed');
+    expect(old.asked).toHaveLength(1);
 });

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Channel, type Told } from '../src/channel';
 import { Channels } from '../src/channels';
+import type { Question } from '../src/transports/transport';
 
 /** How many messages the server keeps of a channel, and how many channels there are. */
 const BUFFER = 5;
@@ -14,20 +15,29 @@ function randomOf(seed: number): (below: number) => number {
     };
 }
 
-/** A server that answers as docs/protocol.md says, with memory that it may lose. */
-class Server {
-    private count = 1;
-    epoch = this.name();
-    channels = new Map(NAMES.map((name) => [name, { next: 1, kept: [] as number[] }]));
+interface Kept {
+    epoch: string;
+    next: number;
+    kept: number[];
+}
 
-    private name(): string {
-        return this.count.toString(16).padStart(16, '0');
+/** A server that answers as docs/protocol.md says, with memory that it may lose, and channels that end and begin again. */
+class Server {
+    private count = 0;
+    channels = new Map(NAMES.map((name) => [name, this.anew()]));
+
+    private anew(): Kept {
+        this.count += 1;
+        return { epoch: `${(this.count >> 2).toString(16).padStart(16, '0')}.${this.count.toString(36)}`, next: 1, kept: [] };
+    }
+
+    /** The channel expired, or was closed while nobody was there. */
+    end(name: string): void {
+        this.channels.set(name, this.anew());
     }
 
     forget(): void {
-        this.count += 1;
-        this.epoch = this.name();
-        for (const name of NAMES) this.channels.set(name, { next: 1, kept: [] });
+        for (const name of NAMES) this.end(name);
     }
 
     publish(name: string): string {
@@ -35,28 +45,23 @@ class Server {
         channel.kept.push(channel.next);
         if (channel.kept.length > BUFFER) channel.kept.shift();
         channel.next += 1;
-        return `${this.epoch} ${channel.next - 1}`;
+        return `${channel.epoch} ${channel.next - 1}`;
     }
 
-    answer(question: { channels: readonly { name: string; seq: number }[]; epoch?: string | undefined }) {
+    answer({ channels }: Question) {
         const out: { type: string; cname: string; seq: number; content: string }[] = [];
-        for (const { name, seq } of question.channels) {
-            const { next, kept } = this.channels.get(name)!;
+        for (const { name, seq, epoch: asked } of channels) {
+            const { epoch, next, kept } = this.channels.get(name)!;
             const first = kept[0] ?? next;
+            const other = asked !== undefined && asked !== epoch;
             let from = seq;
-            if (question.epoch !== undefined && question.epoch !== this.epoch) {
-                out.push({ type: 'lost', cname: name, seq: first, content: '' });
-                from = first;
-            } else if (seq > next) {
-                out.push({ type: 'next_seq', cname: name, seq: next, content: '' });
-                from = next;
-            } else if (seq < first) {
-                out.push({ type: 'lost', cname: name, seq: first, content: String(first - seq) });
-                from = first;
-            }
-            for (const kept of this.channels.get(name)!.kept) {
-                if (kept >= from) out.push({ type: 'data', cname: name, seq: kept, content: `${this.epoch} ${kept}` });
-            }
+            if (other || seq < first) from = first;
+            else if (seq > next) from = next;
+            out.push({ type: 'epoch', cname: name, seq: from, content: epoch });
+            if (other) out.push({ type: 'lost', cname: name, seq: first, content: '' });
+            else if (seq > next) out.push({ type: 'next_seq', cname: name, seq: next, content: '' });
+            else if (seq < first) out.push({ type: 'lost', cname: name, seq: first, content: String(first - seq) });
+            for (const one of kept) if (one >= from) out.push({ type: 'data', cname: name, seq: one, content: `${epoch} ${one}` });
         }
         return out;
     }
@@ -66,7 +71,7 @@ test.each(Array.from({ length: 300 }, (_, seed) => seed))('seed %i: what is publ
     const random = randomOf(seed + 1);
     const server = new Server();
     const channels = new Channels();
-    for (const name of NAMES) channels.add(new Channel(name, { seq: 1, epoch: server.epoch }));
+    for (const name of NAMES) channels.add(new Channel(name, { seq: 1, epoch: server.channels.get(name)!.epoch }));
     const published = new Map<string, string[]>(NAMES.map((name) => [name, []]));
     /** A message's content, or `lost`, in the order in which they were told. */
     const told = new Map<string, string[]>(NAMES.map((name) => [name, []]));
@@ -74,17 +79,12 @@ test.each(Array.from({ length: 300 }, (_, seed) => seed))('seed %i: what is publ
         if (value?.name === 'message') told.get(name)!.push(value.value.content);
         else if (value?.name === 'lost') told.get(name)!.push('lost');
     };
-    const ask = () => {
-        const { question, news } = channels.ask(undefined, true);
-        for (const { channel, told: value } of news) tell(channel.name, value);
-        return question;
-    };
     const connect = (all: boolean) => {
-        const question = ask();
+        const question = channels.ask(undefined);
         const answer = server.answer(question);
         const cut = all ? answer.length : random(answer.length + 1);
         for (const message of answer.slice(0, cut)) {
-            const taken = channels.take(message, server.epoch, question.channels);
+            const taken = channels.take(message, question.channels);
             if (taken) tell(message.cname, taken.told);
         }
     };
@@ -94,7 +94,8 @@ test.each(Array.from({ length: 300 }, (_, seed) => seed))('seed %i: what is publ
             const name = NAMES[random(NAMES.length)]!;
             published.get(name)!.push(server.publish(name));
         } else if (what < 9) connect(random(2) === 0);
-        else server.forget();
+        else if (random(2) === 0) server.forget();
+        else server.end(NAMES[random(NAMES.length)]!);
     }
     connect(true);
     connect(true);

@@ -2,9 +2,11 @@ import { WebSocket as NodeWebSocket } from 'ws';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { IcometClient } from '../src/index';
 import type { ClientOptions, TransportName } from '../src/types';
+import { Cutter } from './cutter';
 import { Nginx, until } from './nginx';
 
 let nginx: Nginx;
+let cutter: Cutter | undefined;
 const clients: IcometClient[] = [];
 
 beforeAll(async () => {
@@ -13,6 +15,7 @@ beforeAll(async () => {
 });
 afterEach(() => {
     for (const client of clients.splice(0)) client.stop();
+    cutter?.stop();
 });
 afterAll(() => nginx?.stop());
 
@@ -86,6 +89,24 @@ describe.each(['websocket', 'stream', 'poll', 'short-poll'] as const)('%s', (tra
         expect(client.subscribe('other').position.epoch).toBeUndefined();
     });
 
+    test('a channel that began again while the client was away is told lost, and all of it comes', async () => {
+        const a = `${transport}.again`;
+        const first = listen(transport);
+        const one = first.client.subscribe(a, { seq: 1 });
+        for (let count = 1; count <= 3; count += 1) await nginx.push(a, String(count));
+        await first.has(`${a} 3`);
+        await until(() => one.position.epoch !== undefined, 'the epoch');
+        const { position } = one;
+        first.client.stop();
+        await nginx.close(a);
+        for (let count = 1; count <= 5; count += 1) await nginx.push(a, `anew ${count}`);
+        const { client, told, has } = listen(transport);
+        const { position: now } = client.subscribe(a, position);
+        expect(now).toEqual(position);
+        await has(`${a} anew 5`);
+        expect(told).toEqual([`${a} lost undefined`, ...[1, 2, 3, 4, 5].map((count) => `${a} anew ${count}`)]);
+    });
+
     test('a token that is refused is asked for anew', async () => {
         const a = `${transport}.token`;
         const sign = vi.fn((name: string) => nginx.sign(name));
@@ -97,6 +118,18 @@ describe.each(['websocket', 'stream', 'poll', 'short-poll'] as const)('%s', (tra
         await has(`${a} in`);
         expect(sign).toHaveBeenCalledTimes(1);
         expect(told).toHaveLength(2);
+    });
+
+    test('more channels than a request can name, and long names', async () => {
+        const { client, told, has } = listen(transport);
+        const short = Array.from({ length: 65 }, (_, index) => `${transport}.${index}`);
+        const long = Array.from({ length: 10 }, (_, index) => `${'é'.repeat(100)}${transport}${index}`);
+        const names = transport === 'websocket' ? [...long, ...short.slice(0, 54)] : [...short, ...long];
+        for (const name of names) await nginx.push(name, 'hi');
+        for (const name of names) client.subscribe(name, { seq: 1 });
+        for (const name of names) await has(`${name} hi`);
+        expect(told).toHaveLength(names.length);
+        client.stop();
     });
 
     test('stop leaves no subscriber', async () => {
@@ -132,6 +165,49 @@ test('a WebSocket publishes', async () => {
     await until(() => client.state === 'open', 'open');
     await client.publish('ws.publish', 'by me');
     await has('ws.publish by me');
+});
+
+test('a WebSocket that is cut right after its 101 is given up for another transport', async () => {
+    cutter = await Cutter.start(nginx.port);
+    const { client, has } = listen('websocket', { url: `http://127.0.0.1:${cutter.port}/icomet`, transports: ['websocket', 'poll'] });
+    client.subscribe('ws.cut', { seq: 1 });
+    await nginx.push('ws.cut', 'got through');
+    await has('ws.cut got through');
+    expect(client.transport).toBe('poll');
+    expect(cutter.cuts).toBe(1);
+});
+
+test('what a WebSocket published is sent again when its answer was cut off, and comes once', async () => {
+    /** Is deaf from its first publish on, and ends when the server has answered that. */
+    class Cut extends NodeWebSocket {
+        static cuts = 0;
+
+        override send(text: string): void {
+            super.send(text);
+            if (!text.includes('"publish"') || Cut.cuts > 0) return;
+            Cut.cuts += 1;
+            this.onmessage = () => this.close();
+        }
+    }
+    const { client, told, has } = listen('websocket', { WebSocket: Cut });
+    client.subscribe('ws.once', { seq: 1 });
+    await until(() => client.state === 'open', 'open');
+    await client.publish('ws.once', 'mine');
+    await client.publish('ws.once', 'last');
+    await has('ws.once last');
+    expect(told).toEqual(['ws.once mine', 'ws.once last']);
+    expect(Cut.cuts).toBe(1);
+});
+
+test('channels that are refused for ever ask again together, later and later', async () => {
+    const { client, told } = listen('websocket', { retry: { min: 100, max: 200 } });
+    const names = Array.from({ length: 120 }, (_, index) => `ws.many.${index}`);
+    for (const name of names) client.subscribe(name);
+    const rounds = () => told.filter((text) => text === `${names.at(-1)} refused 429`).length;
+    await until(() => rounds() >= 4, 'four rounds of refusals');
+    // The surplus of each round, and what came of the last one so far.
+    expect(told.length).toBeLessThanOrEqual(56 * (rounds() + 1));
+    expect(told.length).toBeGreaterThanOrEqual(56 * (rounds() - 1));
 });
 
 test('a client that is stopped while it connects, and one whose server is away, harm nobody', async () => {

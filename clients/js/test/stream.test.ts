@@ -20,8 +20,9 @@ async function read(parts: Uint8Array[], status = 200) {
         return Promise.resolve(new Response(body, { status }));
     });
     const error = await new Promise<Error | undefined>((resolve) => {
-        stream.open(() => ({ channels: [{ key: 1, name: 'a', seq: 1 }], epoch: E1 }), {
-            alive, settled() {}, end: resolve, messages: (messages) => told.push(...messages.map(({ content }) => content)),
+        stream.open(() => ({ channels: [{ key: 1, name: 'a', seq: 1, epoch: E1 }] }), {
+            alive, end: resolve,
+            messages: (messages) => told.push(...messages.filter(({ type }) => type !== 'epoch').map(({ content }) => content)),
         }, { url: 'http://h/icomet', wait: 1, events: [], pollInterval: 1 });
     });
     return { told, error, alive };

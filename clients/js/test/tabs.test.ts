@@ -55,14 +55,14 @@ function member(seq: number, epoch: string, server: { epoch: string; messages: o
     });
     vi.stubGlobal('fetch', asked);
     const owner: Owner = {
-        ask: () => channels.ask(undefined).question,
-        messages: (messages, of) => {
+        ask: () => channels.ask(undefined),
+        messages: (messages) => {
             for (const message of messages) {
-                const taken = channels.take(message, of)?.told;
+                const taken = channels.take(message)?.told;
                 if (taken) told.push(taken.name === 'message' ? taken.value.seq : taken.name);
             }
         },
-        settled: (wanted, of) => channels.settled(wanted, of), state() {}, problem: vi.fn(),
+        state() {}, problem: vi.fn(),
     };
     return { its: new Member(owner, channels, undefined, settings), told, asked, channels };
 }
@@ -79,7 +79,7 @@ afterEach(() => {
 
 test('a tab that stands behind asks the server, and takes what came meanwhile once', async () => {
     const { its, told, asked } = member(2, E1, { epoch: E1, messages: [data(2), data(3), data(4)] });
-    its.take([{ message: data(4), from: 4 }, { message: data(5), from: 5 }], E1);
+    its.take([{ message: data(4), from: 4, epoch: E1 }, { message: data(5), from: 5, epoch: E1 }]);
     await settle();
     expect(told).toEqual([2, 3, 4, 5]);
     expect(asked).toHaveBeenCalledTimes(2);
@@ -87,7 +87,7 @@ test('a tab that stands behind asks the server, and takes what came meanwhile on
 
 test('what has ended at the server by the time it is asked does not make it ask for ever', async () => {
     const { its, told, asked } = member(2, E1, { epoch: E1, messages: [] });
-    its.take([{ message: data(4), from: 4 }], E1);
+    its.take([{ message: data(4), from: 4, epoch: E1 }]);
     await settle();
     expect(told).toEqual([4]);
     expect(asked).toHaveBeenCalledTimes(1);
@@ -95,8 +95,8 @@ test('what has ended at the server by the time it is asked does not make it ask 
 
 test('a loss of the holder alone is none of a tab that stands in the new epoch', async () => {
     const { its, told, asked } = member(3, E2, { epoch: E2, messages: [] });
-    its.take([{ message: { type: 'lost', cname: 'a', seq: 1, content: '' }, from: 10 }, { message: data(1), from: 1 }], E2);
-    its.take([{ message: data(2), from: 2 }, { message: data(3), from: 3 }], E2);
+    its.take([{ message: { type: 'lost', cname: 'a', seq: 1, content: '' }, from: 10, epoch: E2 }, { message: data(1), from: 1, epoch: E2 }]);
+    its.take([{ message: data(2), from: 2, epoch: E2 }, { message: data(3), from: 3, epoch: E2 }]);
     await settle();
     expect(told).toEqual([3]);
     expect(asked).not.toHaveBeenCalled();
@@ -104,7 +104,7 @@ test('a loss of the holder alone is none of a tab that stands in the new epoch',
 
 test('what comes late from before the server\'s restart does not make it ask for ever', async () => {
     const { its, told, asked } = member(3, E2, { epoch: E2, messages: [] });
-    its.take([{ message: data(10), from: 10 }], E1);
+    its.take([{ message: data(10), from: 10, epoch: E1 }]);
     await settle();
     expect(told).toEqual([]);
     expect(asked).toHaveBeenCalledTimes(1);
@@ -113,11 +113,23 @@ test('what comes late from before the server\'s restart does not make it ask for
 test('ended while it waits after a failure, it leaves no timer and tells nothing', async () => {
     const { its, told } = member(2, E1, { epoch: E1, messages: [] });
     vi.stubGlobal('fetch', () => Promise.reject(new Error('away')));
-    its.take([{ message: data(4), from: 4 }], E1);
+    its.take([{ message: data(4), from: 4, epoch: E1 }]);
     await settle();
     expect(vi.getTimerCount()).toBe(1);
     its.end();
     await settle();
     expect(vi.getTimerCount()).toBe(0);
     expect(told).toEqual([]);
+});
+
+test('the epoch that the holder is told is that of a tab that stands where it does', () => {
+    const epoch = { type: 'epoch', cname: 'a', seq: 3, content: E1 };
+    const channels = new Channels();
+    channels.add(new Channel('a', { seq: 3 }));
+    const owner: Owner = { ask: () => channels.ask(undefined), messages: (all) => all.forEach((one) => channels.take(one)), state() {}, problem() {} };
+    const its = new Member(owner, channels, undefined, settings);
+    its.take([{ message: epoch, from: 2, epoch: E1 }]);
+    expect(channels.get('a')?.position).toEqual({ seq: 3 });
+    its.take([{ message: epoch, from: 3, epoch: E1 }]);
+    expect(channels.get('a')?.position).toEqual({ seq: 3, epoch: E1 });
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Question } from '../src/transports/transport';
-import { websocket } from '../src/transports/websocket';
+import { Unanswered, websocket } from '../src/transports/websocket';
 
 const E1 = '1111111111111111';
 
@@ -44,7 +44,7 @@ class FakeSocket {
 
 function open(question: Question) {
     const asked = { question };
-    const listener = { alive: vi.fn(), messages: vi.fn(), settled: vi.fn(), end: vi.fn() };
+    const listener = { alive: vi.fn(), messages: vi.fn(), end: vi.fn() };
     const connection = websocket.open(() => asked.question, listener, { url: 'http://h/icomet', wait: 1, events: [], pollInterval: 1 });
     return { asked, listener, connection, socket: FakeSocket.all[FakeSocket.all.length - 1]! };
 }
@@ -57,7 +57,7 @@ afterEach(() => vi.unstubAllGlobals());
 
 describe('channels', () => {
     test('are asked for by commands, with epoch only where there is a seq', () => {
-        const { socket, listener } = open({ channels: [{ key: 1, name: 'a', seq: 5, token: 't' }, { key: 2, name: 'b', seq: 0 }], epoch: E1, user: 'ann b' });
+        const { socket, listener } = open({ channels: [{ key: 1, name: 'a', seq: 5, epoch: E1, token: 't' }, { key: 2, name: 'b', seq: 0, epoch: E1 }], user: 'ann b' });
         expect(socket.url).toBe('ws://h/icomet/ws?user=ann%20b');
         expect(socket.protocol).toBe('icomet.v1');
         socket.open();
@@ -66,7 +66,7 @@ describe('channels', () => {
         ]);
         expect(socket.sent[1]).not.toHaveProperty('epoch');
         socket.reply('subscribe');
-        expect(listener.settled).toHaveBeenCalledOnce();
+        expect(told(listener)).toEqual([{ type: 'epoch', cname: 'b', seq: 0, content: E1 }]);
     });
 
     test('come and go without a new connection', () => {
@@ -83,21 +83,21 @@ describe('channels', () => {
         socket.reply('subscribe');
         asked.question = { channels: [{ key: 2, name: 'a', seq: 1 }] };
         connection.change?.();
+        listener.messages.mockClear();
         socket.say(data('a', 9));
         expect(told(listener)).toEqual([]);
         socket.reply('unsubscribe', {});
         socket.reply('subscribe');
         socket.say(data('a', 1));
-        expect(told(listener)).toEqual([data('a', 1)]);
+        expect(told(listener).filter((message) => (message as { type: string }).type !== 'epoch')).toEqual([data('a', 1)]);
     });
 
-    test('another epoch than was asked for settles nothing: lost follows', () => {
-        const { socket, listener } = open({ channels: [{ key: 1, name: 'a', seq: 4 }], epoch: E1 });
+    test('a reply tells the epoch, before what follows', () => {
+        const { socket, listener } = open({ channels: [{ key: 1, name: 'a', seq: 4, epoch: E1 }] });
         socket.open();
-        socket.reply('subscribe', { epoch: '2222222222222222' });
-        expect(listener.settled).not.toHaveBeenCalled();
+        socket.reply('subscribe', { epoch: '2222222222222222.b' });
         socket.say({ type: 'lost', cname: 'a', seq: 1, content: '' });
-        expect(listener.messages).toHaveBeenCalledWith([expect.objectContaining({ type: 'lost' })], '2222222222222222');
+        expect(told(listener)).toMatchObject([{ type: 'epoch', cname: 'a', seq: 4, content: '2222222222222222.b' }, { type: 'lost' }]);
     });
 
     test.each([['wrong_token', '401'], ['too_many_subscribers', '429'], ['zone_full', '429']])('refused with %s: %s, and asked for again', (code, type) => {
@@ -126,6 +126,14 @@ describe('the end', () => {
         expect(listener.end).toHaveBeenCalledWith(undefined);
     });
 
+    test('by 4403 tells each channel to stay away', () => {
+        const { socket, listener } = open({ channels: [{ key: 1, name: 'a', seq: 0 }, { key: 2, name: 'b', seq: 0 }] });
+        socket.open();
+        socket.onclose?.({ code: 4403, reason: '' });
+        expect(told(listener)).toEqual(['a', 'b'].map((cname) => ({ type: 'close', cname, seq: 0, content: 'stay_away' })));
+        expect(listener.end).toHaveBeenCalledWith(undefined);
+    });
+
     test('after close nothing is told', () => {
         const { socket, listener, connection } = open({ channels: [{ key: 1, name: 'a', seq: 0 }] });
         socket.open();
@@ -147,15 +155,28 @@ describe('the end', () => {
 test('publish settles when the server has answered; ping is a command', async () => {
     const { socket, connection } = open({ channels: [] });
     socket.open();
-    const taken = connection.publish!('a', 'hi');
+    const taken = connection.publish!({ id: 'i', channel: 'a', content: 'hi' });
     socket.reply('publish', {});
     await taken;
-    const refused = connection.publish!('a', 'hi');
+    const refused = connection.publish!({ id: 'i', channel: 'a', content: 'hi' });
     socket.say({ type: 'error', id: socket.sent[1]?.id, code: 'not_allowed', content: 'no' });
     await expect(refused).rejects.toThrow('no (not_allowed)');
-    const cut = connection.publish!('a', 'hi');
+    const cut = connection.publish!({ id: 'i', channel: 'a', content: 'hi' });
     connection.close();
     await expect(cut).rejects.toThrow('closed');
+    await expect(cut).rejects.toBeInstanceOf(Unanswered);
+    expect(socket.sent[0]).toMatchObject({ type: 'publish', channel: 'a', content: 'hi', once: 'i' });
     connection.ping!();
     expect(socket.sent.map(({ type }) => type)).toEqual(['publish', 'publish', 'publish']);
+});
+
+test('an option names the class where there is none, or another is wanted', () => {
+    vi.stubGlobal('WebSocket', undefined);
+    const options = { url: 'http://h/icomet', wait: 1, events: [], pollInterval: 1 };
+    expect(websocket.possible(options)).toBe(false);
+    const classes = { WebSocket: FakeSocket };
+    expect(websocket.possible({ ...options, classes })).toBe(true);
+    const before = FakeSocket.all.length;
+    websocket.open(() => ({ channels: [] }), { alive() {}, messages() {}, end() {} }, { ...options, classes });
+    expect(FakeSocket.all).toHaveLength(before + 1);
 });

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use std::ptr::{self, NonNull};
 
 use icomet_engine::{
-    Authority, Limits, MessageRef, OnFull, Registry, Request, Stay, SubscribeError, Subscription,
-    WakeSet, WorkerId, Zone,
+    Authority, ChannelRef, Limits, MessageRef, OnFull, Registry, Request, Stay, SubscribeError,
+    Subscription, WakeSet, WorkerId, Zone,
 };
 
 pub const NOW: u64 = 1_000_000_000;
@@ -149,6 +149,12 @@ impl World {
             .map(|m| String::from_utf8_lossy(reading.message(m).content).into_owned())
             .collect();
         Ok((subscription, texts))
+    }
+
+    /// A channel as another worker is told of it.
+    pub fn life(&self, name: &str, channel: ChannelRef) -> (u32, u64) {
+        let info = self.zone.channel(name.as_bytes()).unwrap();
+        (channel.number(), info.incarnation)
     }
 
     pub fn check(&self) {

@@ -1,6 +1,6 @@
 //! What a channel must hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A message: its length, what it is filled with, and whether it went to all channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,10 @@ impl Channel {
 pub struct Model {
     pub channels: Vec<Channel>,
     pub names: HashMap<u8, usize>,
+    /// The incarnation of each name's channel when somebody subscribed last.
+    pub lives: HashMap<u8, u64>,
+    /// All of them.
+    pub seen: HashSet<u64>,
 }
 
 impl Model {

@@ -18,6 +18,7 @@ mod hooks;
 mod hooks_cost;
 mod hooks_outage;
 mod kill;
+mod ledger;
 mod many_channels;
 mod many_on_one;
 mod old_client;
@@ -31,6 +32,7 @@ mod shutdown;
 mod slow_reader;
 mod stopped_readers;
 pub mod storm;
+mod ws_hammer;
 
 /// A check under way.
 pub type Running = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
@@ -61,6 +63,12 @@ pub fn all() -> Vec<Check> {
             about: "clients of three channels each, cut off at random: each message once and in order",
             has_figures: false,
             run: |setup| Box::pin(several::run(setup)),
+        },
+        Check {
+            name: "ledger",
+            about: "channels expire, are closed and cleared, clients are away: what they miss they are told lost, with its number",
+            has_figures: false,
+            run: |setup| Box::pin(ledger::run(setup)),
         },
         Check {
             name: "many_channels",
@@ -181,6 +189,12 @@ pub fn all() -> Vec<Check> {
             about: "a flood into a 16 MB zone: only 200 and 507, live subscribers unharmed",
             has_figures: true,
             run: |setup| Box::pin(flood::run(setup)),
+        },
+        Check {
+            name: "ws_hammer",
+            about: "20 WebSockets that send commands without a pause: others are served as before",
+            has_figures: true,
+            run: |setup| Box::pin(ws_hammer::run(setup)),
         },
         Check {
             name: "stopped_readers",

@@ -5,10 +5,11 @@ use serde::Serialize;
 use super::Problem;
 use crate::content::{self, Place};
 use crate::number;
+use crate::resume::Epoch;
 
 /// 16 hex digits.
-fn hex(epoch: u64) -> String {
-    format!("{epoch:016x}")
+fn hex(number: u64) -> String {
+    format!("{number:016x}")
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -23,6 +24,9 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 pub struct Published {
     /// The message's seq.
     pub seq: u64,
+    /// What it belongs to; written beside it.
+    #[serde(skip)]
+    pub epoch: Epoch,
     /// Subscribers of the channel at that moment.
     pub subscribers: u32,
     /// It was done before, under its id; this is what was told then.
@@ -37,6 +41,9 @@ pub struct Outcome<'a> {
     pub message: Option<usize>,
     /// The channel.
     pub channel: &'a str,
+    /// What its seq belongs to, if it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
     /// How it ended.
     #[serde(flatten)]
     pub ended: Ended,
@@ -70,7 +77,7 @@ impl From<Problem> for Ended {
 }
 
 /// The answer to a publish to `channel` alone.
-pub fn published(channel: &str, epoch: u64, published: &Published) -> Vec<u8> {
+pub fn published(channel: &str, published: &Published) -> Vec<u8> {
     #[derive(Serialize)]
     struct Answer<'a> {
         channel: &'a str,
@@ -80,12 +87,13 @@ pub fn published(channel: &str, epoch: u64, published: &Published) -> Vec<u8> {
     }
     json(&Answer {
         channel,
-        epoch: hex(epoch),
+        epoch: published.epoch.to_string(),
         published,
     })
 }
 
-/// The answer to a publish to `channels`, or a batch: its status and body. 207: not all was done.
+/// The answer to a publish to `channels`, or a batch: its status and body; `epoch` is the zone's. 207: not
+/// all was done.
 pub fn outcomes(epoch: u64, results: &[Outcome<'_>]) -> (u16, Vec<u8>) {
     #[derive(Serialize)]
     struct Answer<'a> {
@@ -107,8 +115,8 @@ pub fn outcomes(epoch: u64, results: &[Outcome<'_>]) -> (u16, Vec<u8>) {
 pub struct History<'a> {
     /// The channel's name.
     pub channel: &'a str,
-    /// The zone's epoch.
-    pub epoch: u64,
+    /// The channel's epoch.
+    pub epoch: Epoch,
     /// The smallest buffered seq, else the next.
     pub first_seq: u64,
     /// The next seq.
@@ -142,7 +150,7 @@ pub fn history<'m>(
     let mut out = b"{\"channel\":\"".to_vec();
     content::write_text(history.channel, Place::Json, &mut out);
     out.extend_from_slice(b"\",\"epoch\":\"");
-    out.extend_from_slice(hex(history.epoch).as_bytes());
+    history.epoch.write(&mut out);
     out.push(b'"');
     let numbers = [
         ("first_seq", history.first_seq),
@@ -224,6 +232,8 @@ pub fn presence(channel: &str, presence: &Presence<'_>) -> Vec<u8> {
 pub struct Channel {
     /// Its name.
     pub channel: String,
+    /// What its seqs belong to.
+    pub epoch: String,
     /// Its subscribers.
     pub subscribers: u32,
     /// The smallest buffered seq, else the next.
@@ -232,7 +242,7 @@ pub struct Channel {
     pub next_seq: u64,
 }
 
-/// The answer of `channels`; without a cursor it is the last page.
+/// The answer of `channels`; `epoch` is the zone's; without a cursor it is the last page.
 pub fn channels(epoch: u64, channels: &[Channel], cursor: Option<String>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Answer<'a> {

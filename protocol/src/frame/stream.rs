@@ -3,6 +3,7 @@
 use super::{PollBatch, Socket, Transport};
 use crate::content::Place;
 use crate::message::{Kind, Message};
+use crate::resume::Epoch;
 use crate::{number, resume};
 use icomet_websocket::{CloseCode, frame};
 use std::sync::LazyLock;
@@ -10,9 +11,9 @@ use std::sync::LazyLock;
 /// Appends one message in the framing of `transport`; a broadcast is followed by its `next_seq`. Of one
 /// that is skipped SSE has the id, so that it is not asked for again, and the others have nothing.
 ///
-/// `epoch` is the zone's and goes into SSE ids. A long poll gets a whole answer without callback
+/// `epoch` is the channel's and goes into SSE ids. A long poll gets a whole answer without callback
 /// (see [`PollBatch`] for more).
-pub fn stream_frame(transport: Transport, epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+pub fn stream_frame(transport: Transport, epoch: Epoch, message: &Message<'_>, out: &mut Vec<u8>) {
     if message.kind == Kind::Skipped {
         // An event without data, which a browser notes the id of and shows nobody.
         if transport == Transport::Sse {
@@ -60,7 +61,7 @@ fn socket_message(socket: Socket, message: &Message<'_>, out: &mut Vec<u8>) {
 /// Appends the `close` of one subscriber whose channel goes on: it alone is ended.
 pub fn disconnected_frame(
     transport: Transport,
-    epoch: u64,
+    epoch: Epoch,
     message: &Message<'_>,
     out: &mut Vec<u8>,
 ) {
@@ -93,18 +94,18 @@ pub fn socket_text(socket: Socket, text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn line(_epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+fn line(_epoch: Epoch, message: &Message<'_>, out: &mut Vec<u8>) {
     message.write_json(out);
     out.push(b'\n');
 }
 
-fn script(_epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+fn script(_epoch: Epoch, message: &Message<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"<script>parent.icomet_cb(");
     message.write_at(Place::Html, out);
     out.extend_from_slice(b");</script>\n");
 }
 
-fn id(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+fn id(epoch: Epoch, message: &Message<'_>, out: &mut Vec<u8>) {
     if let Some(seq) = message.kind.last_seq(message.seq) {
         out.extend_from_slice(b"id: ");
         resume::format_id(epoch, seq, out);
@@ -112,7 +113,7 @@ fn id(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
     }
 }
 
-fn event(epoch: u64, message: &Message<'_>, out: &mut Vec<u8>) {
+fn event(epoch: Epoch, message: &Message<'_>, out: &mut Vec<u8>) {
     /// The fields' names and line ends, rounded up.
     const AROUND: usize = 16;
     // At once, so that a fresh buffer grows once.
@@ -183,7 +184,7 @@ fn split_data(start: usize, out: &mut Vec<u8>) {
 pub fn sse_retry(milliseconds: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"retry: ");
     number::write_u64(milliseconds, out);
-    out.extend_from_slice(b"\n\n");
+    out.push(b'\n');
 }
 
 /// The start of the forever iframe: an HTML head, the start of the body, and padding.

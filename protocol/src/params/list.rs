@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::{ParameterError, Params, check_channel_name, decode, out_of_range};
 use crate::number;
+use crate::resume::Epoch;
 
 /// The channels that a subscriber names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,26 @@ impl<'a> Params<'a> {
                 }
             })
             .collect()
+    }
+
+    /// `epoch` for each of so many channels; where it is empty, none. One for all, as clients had it once, is
+    /// no channel's.
+    pub fn epochs(&self, channels: usize) -> Result<Vec<Option<Epoch>>, ParameterError> {
+        let Some(value) = self.get_filled("epoch") else {
+            return Ok(vec![None; channels]);
+        };
+        if !value.contains(&b',') {
+            return Ok(vec![Some(Epoch::NONE); channels]);
+        }
+        // None has a comma in it, so it does not matter whether a client has encoded them.
+        let parts = value.split(|byte| *byte == b',').take(channels + 1);
+        let claimed = |part: &[u8]| (!part.is_empty()).then(|| Epoch::claimed(part));
+        let epochs: Vec<_> = parts.map(claimed).collect();
+        if epochs.len() == channels {
+            Ok(epochs)
+        } else {
+            Err(ParameterError::ListLength { name: "epoch" })
+        }
     }
 
     /// `token` for each of so many channels, as sent; never log them.

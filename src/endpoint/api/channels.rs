@@ -5,7 +5,9 @@ use std::rc::Rc;
 use icomet_engine::{ClientAddress, ListCursor, Members, WakeSet};
 use icomet_protocol::api::publication::Disconnect;
 use icomet_protocol::api::{Problem, answer, query};
+use icomet_protocol::resume::Epoch;
 
+use super::super::detail;
 use super::{JSON, busy, no_such_channel, no_worker, refused};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
@@ -17,7 +19,17 @@ use crate::worker::with;
 /// What one page of a list may cost ([`icomet_engine::Zone::list`]): some two milliseconds.
 const BUDGET: usize = 1 << 20;
 
-/// `presence`: a channel that is not there has nobody.
+/// `info`: what there is to tell of the hub, as by the old endpoint's `detail=1`.
+pub fn info(request: &Request, context: &Context) -> Result<Answer, Problem> {
+    query::none(request.query())?;
+    let told = with(|worker| {
+        let hub = worker.hub_index(&context.hub)?;
+        Some(detail::of(&context.hub, &worker.hubs[hub].zone))
+    });
+    told.flatten().ok_or_else(no_worker)
+}
+
+/// `presence`.
 pub fn presence(request: &Request, context: &Context) -> Result<Answer, Problem> {
     let asked = query::presence(request.query())?;
     context.set_channel(request, &asked.channel);
@@ -35,8 +47,7 @@ pub fn presence_body(hub: &Rc<Hub>, asked: &query::Presence<'_>) -> Result<Vec<u
     let members = with(|worker| {
         let hub = worker.hub_index(hub)?;
         let zone = worker.hubs[hub].zone;
-        let members = zone.members(name.as_bytes(), asked.cursor, asked.limit);
-        Some(members.unwrap_or_default())
+        Some(zone.members(name.as_bytes(), asked.cursor, asked.limit))
     });
     if icomet_engine::was_refused() {
         return Err(busy());
@@ -46,7 +57,10 @@ pub fn presence_body(hub: &Rc<Hub>, asked: &query::Presence<'_>) -> Result<Vec<u
         users,
         listed,
         cursor,
-    } = members.flatten().ok_or_else(no_worker)?;
+    } = members
+        .flatten()
+        .ok_or_else(no_worker)?
+        .ok_or_else(no_such_channel)?;
     let members: Vec<_> = listed
         .into_iter()
         .map(|member| answer::Member {
@@ -89,6 +103,11 @@ pub fn list(request: &Request, context: &Context) -> Result<Answer, Problem> {
         .into_iter()
         .map(|channel| answer::Channel {
             channel: String::from_utf8_lossy(&channel.name).into_owned(),
+            epoch: Epoch {
+                zone: epoch,
+                incarnation: channel.incarnation,
+            }
+            .to_string(),
             subscribers: channel.subscribers,
             first_seq: channel.first_seq,
             next_seq: channel.next_seq,

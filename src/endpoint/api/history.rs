@@ -5,6 +5,7 @@ use std::rc::Rc;
 use icomet_engine::{Kind, MessageRef, Page};
 use icomet_protocol::api::answer::{self, HistoryMessage};
 use icomet_protocol::api::{Problem, query};
+use icomet_protocol::resume::Epoch;
 
 use super::{JSON, no_such_channel, no_worker};
 use crate::answer::Answer;
@@ -64,7 +65,10 @@ pub fn body(
     let wanted_from = asked.since.saturating_add(1);
     let head = answer::History {
         channel: &asked.channel,
-        epoch: zone.epoch(),
+        epoch: Epoch {
+            zone: zone.epoch(),
+            incarnation: history.incarnation,
+        },
         first_seq: history.first,
         next_seq: history.next,
         lost: history.first.saturating_sub(wanted_from),

@@ -8,6 +8,7 @@ use icomet_engine::Publication as EnginePublication;
 use icomet_protocol::api::Problem;
 use icomet_protocol::api::answer::{self, Ended, Outcome, Published};
 use icomet_protocol::api::publication::Publication;
+use icomet_protocol::resume::Epoch;
 use nginx_sys::ngx_int_t;
 
 use super::{JSON, no_worker, problem, refused};
@@ -151,7 +152,7 @@ impl<'a> Job<'a> {
             return match ended {
                 Ok(done) => {
                     context.seq.set(Some(done.seq));
-                    Answer::new(200, JSON, answer::published(name, epoch, done))
+                    Answer::new(200, JSON, answer::published(name, done))
                 }
                 Err(what) => problem(what),
             };
@@ -165,6 +166,7 @@ impl<'a> Job<'a> {
             .map(|((message, channel), ended)| Outcome {
                 message,
                 channel,
+                epoch: ended.as_ref().ok().map(|done| done.epoch.to_string()),
                 ended: match ended {
                     Ok(done) => Ended::Done(done),
                     Err(what) => what.into(),
@@ -211,6 +213,10 @@ pub fn publish_to(
     }
     Ok(Published {
         seq: done.seq,
+        epoch: Epoch {
+            zone: hub.zone.get().map_or(0, |zone| zone.epoch()),
+            incarnation: done.incarnation,
+        },
         subscribers: done.subscribers,
         duplicate: done.repeated,
     })

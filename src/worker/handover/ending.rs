@@ -7,6 +7,7 @@ use icomet_engine::{Reading, Rules};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
 use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::resume::{Epoch, Position};
 
 use super::moving::Moving;
 use crate::answer::Answer;
@@ -16,6 +17,7 @@ use crate::sink::Sink;
 use crate::worker::delivery::{farewell, poll_answer, poll_answer_at, room};
 use crate::worker::frames::{self, Batch};
 use crate::worker::many::{self, Pending, Subscription, Writer, compose};
+use crate::worker::told::Told;
 use crate::worker::{Worker, with};
 
 /// What a subscriber's polite end depends on.
@@ -23,7 +25,9 @@ pub struct PoliteEnd {
     /// How its messages are framed.
     pub transport: Transport,
     /// The zone's epoch.
-    pub epoch: u64,
+    pub zone: u64,
+    /// The answer to its long poll is to tell the epochs.
+    pub tells_epochs: bool,
     /// Its noop counter.
     pub noop: u64,
     /// JSONP callback of a long poll.
@@ -41,15 +45,15 @@ struct Last {
 
 /// Where a client stands: of one channel the next seq, of several the last that it has in each.
 enum Stand {
-    One(u64),
-    Many(Vec<Option<u64>>),
+    One(Epoch, u64),
+    Many(Vec<Option<Position>>),
 }
 
 impl Stand {
-    fn poll_answer(self, epoch: u64, jsonp: bool, body: Frame) -> Answer {
+    fn poll_answer(self, zone: u64, jsonp: bool, body: Frame) -> Answer {
         match self {
-            Stand::One(next) => poll_answer(epoch, next, jsonp, body),
-            Stand::Many(positions) => poll_answer_at(&many::etag(epoch, positions), jsonp, body),
+            Stand::One(epoch, next) => poll_answer(epoch, next, jsonp, body),
+            Stand::Many(positions) => poll_answer_at(&many::etag(zone, positions), jsonp, body),
         }
     }
 }
@@ -80,10 +84,10 @@ impl Moving {
         if let Some(last) = with(|worker| worker.last_of(&self)).flatten() {
             return self.end_with(last);
         }
-        let stand = self.stand();
+        let (stand, told) = (self.stand(), self.told());
         let PoliteEnd {
             transport,
-            epoch,
+            zone,
             noop,
             callback,
             ..
@@ -98,8 +102,8 @@ impl Moving {
                 false => self.leaving.channel(),
             };
             let message = Message::bare(Kind::Noop, channel, noop);
-            let body = frames::single(transport, epoch, &message, callback.as_ref());
-            let answer = stand.poll_answer(epoch, callback.is_some(), Frame::new(body));
+            let body = frames::answer(&told, &message, callback.as_ref());
+            let answer = stand.poll_answer(zone, callback.is_some(), Frame::new(body));
             self.leaving.answer(&answer);
         } else {
             let (frame, from) = self.rest.unwrap_or_default();
@@ -111,16 +115,27 @@ impl Moving {
 
     fn stand(&self) -> Stand {
         match self.subscriptions.as_slice() {
-            [Ok(subscription)] if !self.is_many => Stand::One(subscription.cursor),
+            [Ok(subscription)] if !self.is_many => {
+                Stand::One(subscription.epoch, subscription.cursor)
+            }
             all => Stand::Many(
                 all.iter()
                     .map(|place| match place {
-                        Ok(subscription) => Some(subscription.cursor.saturating_sub(1)),
+                        Ok(subscription) => Some(subscription.position()),
                         Err(position) => *position,
                     })
                     .collect(),
             ),
         }
+    }
+
+    /// What the answer to its long poll begins with.
+    fn told(&self) -> Vec<Told> {
+        if !self.end.tells_epochs {
+            return Vec::new();
+        }
+        let open = self.subscriptions.iter().flatten();
+        open.map(Subscription::told).collect()
     }
 
     fn tell_end(&self) {
@@ -136,13 +151,13 @@ impl Moving {
 
     /// Its channel was closed while it was under way.
     fn end_with(mut self, last: Last) {
-        if let Stand::One(next) = last.stand {
+        if let Stand::One(_, next) = last.stand {
             self.leaving.seq = Some(next);
         }
         let user = self.leaving.user.clone();
         if self.end.transport == Transport::LongPoll {
-            let (epoch, jsonp) = (self.end.epoch, self.end.callback.is_some());
-            let answer = last.stand.poll_answer(epoch, jsonp, last.frame);
+            let (zone, jsonp) = (self.end.zone, self.end.callback.is_some());
+            let answer = last.stand.poll_answer(zone, jsonp, last.frame);
             self.leaving.answer(&answer);
         } else {
             let (frame, from) = self.rest.unwrap_or_default();
@@ -172,7 +187,7 @@ impl Moving {
 }
 
 /// A subscriber that nobody took is no longer counted.
-fn ended(hub: usize, subscriptions: &[Result<Subscription, Option<u64>>], user: Option<&str>) {
+fn ended(hub: usize, subscriptions: &[Result<Subscription, Option<Position>>], user: Option<&str>) {
     with(|worker| {
         for subscription in subscriptions.iter().flatten() {
             worker.leave_channel(hub, subscription.reference, user);
@@ -210,16 +225,18 @@ impl Worker {
             Transport::LongPoll => {
                 let callback = end.callback.as_deref();
                 let callback = callback.and_then(|name| Callback::new(name.as_bytes().into()).ok());
-                Frame::new(batch.poll(&reading, name, callback.as_ref(), false, end.tag))
+                let told = end.tells_epochs.then(|| subscription.told());
+                let (callback, told) = (callback.as_ref(), told.as_ref());
+                Frame::new(batch.poll(&reading, name, callback, false, end.tag, told))
             }
             transport => {
-                let joined = batch.stream(&reading, transport, end.epoch, name, end.tag);
+                let joined = batch.stream(&reading, transport, subscription.epoch, name, end.tag);
                 joined.whole(false)
             }
         };
         Some(Last {
             frame,
-            stand: Stand::One(batch.next),
+            stand: Stand::One(subscription.epoch, batch.next),
         })
     }
 }
@@ -228,8 +245,8 @@ fn last_of_many(
     reading: &Reading<'_>,
     limits: &Rules,
     end: &PoliteEnd,
-    subscriptions: &[Result<Subscription, Option<u64>>],
-    positions: Vec<Option<u64>>,
+    subscriptions: &[Result<Subscription, Option<Position>>],
+    positions: Vec<Option<Position>>,
     room: &mut usize,
 ) -> Option<Last> {
     let callback = end.callback.as_deref();
@@ -237,11 +254,18 @@ fn last_of_many(
     let mut bytes = Vec::new();
     let mut writer = Writer::new(
         end.transport,
-        end.epoch,
+        end.zone,
         positions,
         callback.as_ref(),
         &mut bytes,
     );
+    if end.tells_epochs {
+        for (place, subscription) in subscriptions.iter().enumerate() {
+            if let Ok(subscription) = subscription {
+                writer.tell(place, &subscription.told());
+            }
+        }
+    }
     let mut closes = false;
     for (place, subscription) in subscriptions.iter().enumerate() {
         let Ok(subscription) = subscription else {
@@ -251,6 +275,7 @@ fn last_of_many(
             place,
             name: &subscription.name,
             reference: subscription.reference,
+            incarnation: subscription.epoch.incarnation,
             cursor: subscription.cursor,
             tag: end.tag,
         };

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use icomet_handover::{Flags, Origin, Packet, Passage, Place, Request, Resume, Variable};
+use icomet_protocol::resume::Position;
 use nginx_sys::ngx_event_t;
 use rustix::io::Errno;
 
@@ -21,7 +22,7 @@ use crate::ffi::{cycle, event, log};
 use crate::sink::Sink;
 use crate::worker::leaving::Leaving;
 use crate::worker::many::Subscription;
-use crate::worker::subscriber::Subscriber;
+use crate::worker::subscriber::{Marks, Subscriber};
 use crate::worker::wheel::{tick, ticks};
 use crate::worker::{Worker, generation, with};
 
@@ -43,7 +44,7 @@ pub struct Moving {
     pub hub: usize,
     /// Its channels, where it counts until another worker has it; of several with where it stands in those
     /// that it has no more.
-    pub subscriptions: Vec<Result<Subscription, Option<u64>>>,
+    pub subscriptions: Vec<Result<Subscription, Option<Position>>>,
     /// It may have any number of them.
     pub is_many: bool,
     packet: Vec<u8>,
@@ -406,12 +407,14 @@ impl Worker {
     fn depart(&mut self, index: u32) -> Option<Result<Moving, Moving>> {
         let subscriber = self.subscribers.get(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
-        let epoch = attached.zone.epoch();
+        let zone = attached.zone.epoch();
+        let tells_epochs = subscriber.marks.has(Marks::TELLS);
         let orders = attached.orders.last;
         let usual = ticks(attached.hub.polling_timeout);
         let end = PoliteEnd {
             transport: subscriber.transport,
-            epoch,
+            zone,
+            tells_epochs,
             noop: subscriber.noop,
             tag: self.users.tag(index),
             callback: self
@@ -442,16 +445,18 @@ impl Worker {
             Ok(subscription) => Place::Open(icomet_handover::Subscription {
                 channel: &subscription.name,
                 number: subscription.reference.number(),
+                incarnation: subscription.epoch.incarnation,
                 cursor: subscription.cursor,
             }),
             Err(position) => Place::Ended(*position),
         });
         let resume = |hub| Resume {
             hub,
-            epoch,
+            epoch: zone,
             places: places.collect(),
             is_many,
             transport: moving.end.transport,
+            tells_epochs,
             noop: moving.end.noop,
             deadline,
             idle,

@@ -10,6 +10,7 @@ use icomet_handover::{Packet, Passage, Place, Resume, Subscription};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
 use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::resume::Position;
 use rustc_hash::FxHashMap;
 
 use super::{Handover, PACKETS, forget, wire};
@@ -205,6 +206,11 @@ fn destination<'a>(main: &'a MainConf, passage: &Passage<'_>) -> Result<Destinat
     })
 }
 
+/// The channel as the engine tells it from others of its place and of its name.
+fn life_of(it: &Subscription<'_>) -> (u32, u64) {
+    (it.number, it.incarnation)
+}
+
 /// What the subscriber has not taken of a frame.
 fn rest_of(passage: &Passage<'_>, file: Option<OwnedFd>) -> Result<Option<Rest>, Refusal> {
     let Some(from) = passage.resume.rest else {
@@ -264,6 +270,7 @@ impl Worker {
         let Resume {
             ref places,
             is_many,
+            tells_epochs,
             noop,
             deadline,
             idle,
@@ -295,15 +302,17 @@ impl Worker {
         let zone = attached.zone;
         let pass_on = |it: &Subscription<'_>| {
             let (name, user) = (it.channel.as_bytes(), user.map(str::as_bytes));
-            zone.pass_on(name, it.number, it.cursor, user, from, self.id)
+            zone.pass_on(name, life_of(it), it.cursor, user, from, self.id)
         };
         // Of several channels all must be there: in part it could not be given back.
         let can_pass =
-            |it: &Subscription<'_>| zone.can_pass_on(it.channel.as_bytes(), it.number, it.cursor);
+            |it: &Subscription<'_>| zone.can_pass_on(it.channel.as_bytes(), life_of(it), it.cursor);
         let (channel, cursor) = match places.as_slice() {
             all if is_many && all.iter().filter_map(Place::open).all(can_pass) => (NONE, 0),
             [Place::Open(it)] if !is_many && let Some(reference) = pass_on(it) => {
-                (attached.local(reference, it.channel, it.cursor), it.cursor)
+                let incarnation = it.incarnation;
+                let local = attached.local(reference, it.channel, incarnation, it.cursor);
+                (local, it.cursor)
             }
             _ => {
                 self.records.forget(record);
@@ -335,7 +344,11 @@ impl Worker {
             busy: true,
             parking: false,
             has_more: callback.is_some(),
-            marks: place.location().marks().with(Marks::MANY, is_many),
+            marks: place
+                .location()
+                .marks()
+                .with(Marks::MANY, is_many)
+                .with(Marks::TELLS, tells_epochs),
         };
         let index = self.take_in(subscriber, callback);
         if let Some(user) = user {
@@ -389,7 +402,10 @@ impl Worker {
                     Some(entry) => many::Place::Open(entry),
                     None => {
                         closed.push((index, Message::bare(Kind::Close, it.channel, it.cursor)));
-                        many::Place::Ended(Some(it.cursor.saturating_sub(1)))
+                        many::Place::Ended(Some(Position {
+                            incarnation: it.incarnation,
+                            seq: it.cursor.saturating_sub(1),
+                        }))
                     }
                 },
             });
@@ -402,7 +418,7 @@ impl Worker {
             // What closes a channel changes no position, so none is needed.
             let mut writer = Writer::new(transport, 0, Vec::new(), None, &mut bytes);
             for (place, message) in closed {
-                writer.push(place, &message);
+                writer.push(place, 0, &message);
             }
         }
         bytes
@@ -420,13 +436,13 @@ impl Worker {
         let name = it.channel.as_bytes();
         let reference = attached.zone.pass_on(
             name,
-            it.number,
+            life_of(it),
             it.cursor,
             user.map(str::as_bytes),
             from,
             self.id,
         )?;
-        let local = attached.local(reference, it.channel, it.cursor);
+        let local = attached.local(reference, it.channel, it.incarnation, it.cursor);
         self.take_in_subscription(owner, local, it.cursor)
     }
 }

@@ -6,7 +6,7 @@ use icomet_engine::{ChannelRef, Lost, Reading, Rules};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::{PollBatch, Transport, socket_text, sse_event, stream_frame};
 use icomet_protocol::message::{Kind, Message};
-use icomet_protocol::resume;
+use icomet_protocol::resume::{self, Epoch, Position};
 
 use super::etag;
 use crate::ffi::event;
@@ -14,12 +14,14 @@ use crate::ffi::output::Frame;
 use crate::worker::Worker;
 use crate::worker::delivery::{Step, callback_of, poll_answer_at, room};
 use crate::worker::frames::{Batch, enveloped};
+use crate::worker::told::Told;
 
 /// Puts messages of several channels in the framing of one subscriber's transport.
 pub struct Writer<'a> {
-    epoch: u64,
+    /// The zone's epoch.
+    zone: u64,
     /// Where the client stands once it has read what was written so far.
-    positions: Vec<Option<u64>>,
+    positions: Vec<Option<Position>>,
     out: Out<'a>,
 }
 
@@ -32,8 +34,8 @@ impl<'a> Writer<'a> {
     /// Writes behind what stands in `out`.
     pub fn new(
         transport: Transport,
-        epoch: u64,
-        positions: Vec<Option<u64>>,
+        zone: u64,
+        positions: Vec<Option<Position>>,
         callback: Option<&Callback<'_>>,
         out: &'a mut Vec<u8>,
     ) -> Writer<'a> {
@@ -43,21 +45,33 @@ impl<'a> Writer<'a> {
             _ => Out::Frames(transport, out),
         };
         Writer {
-            epoch,
+            zone,
             positions,
             out,
         }
     }
 
-    /// Writes a message of the channel at that place. What ends one channel does not end the others, so
+    /// The client stands there in the channel at that place.
+    pub fn stand(&mut self, place: usize, position: Position) {
+        if let Some(known) = self.positions.get_mut(place) {
+            *known = Some(position);
+        }
+    }
+
+    /// Writes what a client is told of the channel at that place.
+    pub fn tell(&mut self, place: usize, told: &Told) {
+        told.with(|message| self.push(place, told.epoch.incarnation, message));
+    }
+
+    /// Writes a message of the channel at that place, which is in that incarnation. What ends one channel does not end the others, so
     /// no frame that closes a WebSocket follows.
-    pub fn push(&mut self, place: usize, message: &Message<'_>) {
+    pub fn push(&mut self, place: usize, incarnation: u64, message: &Message<'_>) {
         let last = message.kind.last_seq(message.seq);
         if message.kind == Kind::Skipped && !self.tells_ids() {
             return;
         }
-        if let (Some(seq), Some(position)) = (last, self.positions.get_mut(place)) {
-            *position = Some(seq);
+        if let Some(seq) = last {
+            self.stand(place, Position { incarnation, seq });
         }
         match &mut self.out {
             Out::Poll(batch) => batch.push(message),
@@ -65,7 +79,7 @@ impl<'a> Writer<'a> {
                 let mut id = Vec::new();
                 if last.is_some() {
                     let positions = self.positions.iter().copied();
-                    resume::format_positions(self.epoch, positions, &mut id);
+                    resume::format_positions(self.zone, positions, &mut id);
                 }
                 sse_event(&id, message, out);
             }
@@ -80,7 +94,8 @@ impl<'a> Writer<'a> {
                     push(&next_seq);
                 }
             }
-            Out::Frames(transport, out) => stream_frame(*transport, self.epoch, message, out),
+            // Only ids have an epoch.
+            Out::Frames(transport, out) => stream_frame(*transport, Epoch::NONE, message, out),
         }
     }
 
@@ -90,7 +105,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Ends it; where the client stands then.
-    pub fn finish(self) -> Vec<Option<u64>> {
+    pub fn finish(self) -> Vec<Option<Position>> {
         if let Out::Poll(batch) = self.out {
             batch.finish();
         }
@@ -106,6 +121,8 @@ pub struct Pending<'a> {
     pub name: &'a Rc<str>,
     /// The channel.
     pub reference: ChannelRef,
+    /// Its incarnation.
+    pub incarnation: u64,
     /// The next seq that the subscriber is sent; moved on by what was written or passed over.
     pub cursor: u64,
     /// The tag of the subscriber's user; 0: it is nobody's.
@@ -167,7 +184,7 @@ pub fn compose(
     };
     batch.each(reading, pending.name, pending.tag, |message| {
         *room = room.saturating_sub(message.content.len().max(1));
-        writer.push(pending.place, message);
+        writer.push(pending.place, pending.incarnation, message);
     });
     pending.cursor = batch.next;
     Some(Found {
@@ -202,7 +219,7 @@ impl Worker {
     }
 
     fn next_of(&mut self, owner: u32, entries: &[u32]) -> Option<(Step, bool)> {
-        let positions = self.positions_of(owner);
+        let (positions, told) = (self.positions_of(owner), self.told_of(owner));
         let many = self.many.get(&owner)?;
         let subscriber = self.subscribers.get(owner)?;
         let attached = self.hubs.get_mut(usize::from(subscriber.hub))?;
@@ -216,8 +233,11 @@ impl Worker {
         let callback = callback_of(&self.callbacks, owner, subscriber);
         let jsonp = callback.is_some();
         let mut bytes = Vec::new();
-        let epoch = zone.epoch();
-        let mut writer = Writer::new(transport, epoch, positions, callback.as_ref(), &mut bytes);
+        let id = zone.epoch();
+        let mut writer = Writer::new(transport, id, positions, callback.as_ref(), &mut bytes);
+        for (place, told) in &told {
+            writer.tell(*place, told);
+        }
         let reading = zone.reading(self.id);
         let (mut room, mut more, mut wrote) = (room(transport), false, false);
         let mut late = false;
@@ -235,6 +255,7 @@ impl Worker {
                 place,
                 name: &channel.name,
                 reference: channel.reference,
+                incarnation: channel.epoch.incarnation,
                 cursor: subscription.cursor,
                 tag,
             };
@@ -267,7 +288,7 @@ impl Worker {
             subscriber.touch(owner, event::now());
         }
         if transport == Transport::LongPoll {
-            let answer = poll_answer_at(&etag(epoch, positions), jsonp, Frame::new(bytes));
+            let answer = poll_answer_at(&etag(id, positions), jsonp, Frame::new(bytes));
             let leaving = self.remove_subscriber(owner)?;
             return Some((Step::Answer(leaving, Rc::new(answer)), false));
         }

@@ -1,6 +1,7 @@
 //! The client of a WebSocket subscribes to another channel, or leaves one.
 
 use icomet_engine::{Stay, SubscribeError, WakeSet};
+use icomet_protocol::resume::Epoch;
 
 use super::subscribe::{Begin, Client};
 use super::{Many, Place, Writer};
@@ -12,8 +13,8 @@ use icomet_tables::NONE;
 
 /// A channel that a client has joined.
 pub struct Joined {
-    /// The zone's epoch.
-    pub epoch: u64,
+    /// What the channel's seqs belong to.
+    pub epoch: Epoch,
     /// The next seq that it is sent after what it was sent at once.
     pub next: u64,
     /// The frames that it is sent at once.
@@ -45,7 +46,7 @@ impl Worker {
         let subscriber = self.subscribers.get(owner).ok_or(none)?;
         let (hub_index, transport) = (usize::from(subscriber.hub), subscriber.transport);
         let attached = self.hubs.get(hub_index).ok_or(none)?;
-        let (hub, epoch) = (std::rc::Rc::clone(&attached.hub), attached.zone.epoch());
+        let (hub, zone) = (std::rc::Rc::clone(&attached.hub), attached.zone.epoch());
         let names = self.names_of(owner);
         if names.iter().any(|known| **known == *wanted.name) {
             return Err(JoinError::AlreadySubscribed);
@@ -54,7 +55,7 @@ impl Worker {
             return Err(JoinError::TooManySubscriptions);
         }
         let mut frames = Vec::new();
-        let mut writer = Writer::new(transport, epoch, Vec::new(), None, &mut frames);
+        let mut writer = Writer::new(transport, zone, Vec::new(), None, &mut frames);
         let mut begin = Begin {
             place: 0,
             room: room(transport),
@@ -87,7 +88,10 @@ impl Worker {
         let kind = icomet_hooks::Kind::Subscribe;
         self.tell_subscriber(hub_index, kind, wanted.name, transport, user.as_deref());
         Ok(Joined {
-            epoch,
+            epoch: Epoch {
+                zone,
+                incarnation: channel.incarnation,
+            },
             next: channel.cursor,
             frames,
             is_behind: channel.cursor < channel.channel_next,

@@ -3,6 +3,7 @@
 use icomet_engine::{ChannelRef, Request as EngineRequest, Stay, SubscribeError, WakeSet};
 use icomet_protocol::frame::Transport;
 use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::resume::Position;
 use icomet_websocket::{CloseCode, frame};
 
 use super::delivery::{Writer, refusal};
@@ -14,7 +15,7 @@ use crate::sink::Held;
 use crate::worker::Worker;
 use crate::worker::delivery::{poll_answer_at, room};
 use crate::worker::frames::Batch;
-use crate::worker::subscribe::{Ask, Outcome, Wanted, authority, head_of, status_of};
+use crate::worker::subscribe::{Ask, Outcome, Wanted, authority, engine_epoch, head_of, status_of};
 use icomet_tables::NONE;
 
 /// Who asks for channels.
@@ -43,6 +44,8 @@ pub struct Begin<'a, 'b> {
 pub struct Entered {
     /// The channel, if the client is counted there.
     pub reference: Option<ChannelRef>,
+    /// The channel's incarnation.
+    pub incarnation: u64,
     /// The next seq that it is sent.
     pub cursor: u64,
     /// The channel's next seq.
@@ -58,19 +61,15 @@ impl Worker {
         let Some(attached) = self.hubs.get(ask.hub) else {
             return Outcome::Refused(SubscribeError::ZoneFull);
         };
-        let (hub, epoch) = (std::rc::Rc::clone(&attached.hub), attached.zone.epoch());
+        let (hub, zone) = (std::rc::Rc::clone(&attached.hub), attached.zone.epoch());
         let poll = ask.transport == Transport::LongPoll;
-        let known = |wanted: &Wanted<'_>| {
-            let is_known = wanted.seq > 0 && wanted.epoch.is_none_or(|known| known == epoch);
-            is_known.then(|| wanted.seq - 1)
-        };
-        let positions = wanted.iter().map(known).collect();
+        let positions = wanted.iter().map(|wanted| wanted.position(zone)).collect();
         let mut bytes = match ask.transport {
             Transport::LongPoll => Vec::new(),
             transport => head_of(transport),
         };
         let callback = ask.callback.as_ref();
-        let mut writer = Writer::new(ask.transport, epoch, positions, callback, &mut bytes);
+        let mut writer = Writer::new(ask.transport, zone, positions, callback, &mut bytes);
         let client = Client {
             hub_index: ask.hub,
             hub: &hub,
@@ -102,10 +101,12 @@ impl Worker {
                     break;
                 }
                 Err(error) => {
+                    hub.log_refusal(wanted.name, &error);
                     let (status, content) = status_of(&error);
                     refusals.push(status);
                     let message = refusal(wanted.name, status, content);
-                    begin.writer.push(place, &message);
+                    // It changes no position.
+                    begin.writer.push(place, 0, &message);
                     ready = true;
                     entered.push(None);
                 }
@@ -123,7 +124,7 @@ impl Worker {
                 Outcome::Refused(error)
             } else if poll {
                 let jsonp = callback.is_some();
-                let tag = etag(epoch, positions);
+                let tag = etag(zone, positions);
                 Outcome::Answer(poll_answer_at(&tag, jsonp, Frame::new(bytes)), None)
             } else {
                 if matches!(ask.transport, Transport::WebSocket(_)) {
@@ -190,7 +191,7 @@ impl Worker {
         let request = EngineRequest {
             name: wanted.name.as_bytes(),
             seq: wanted.seq,
-            epoch: wanted.epoch,
+            epoch: wanted.epoch.map(engine_epoch),
             authority: authority(hub.auth, wanted.token),
             stay,
             user: user.map(str::as_bytes),
@@ -205,20 +206,29 @@ impl Worker {
             batch.put_off();
         }
         let mut wrote = subscription.told;
+        let life = subscription.incarnation;
+        if wanted.tells {
+            writer.tell(place, &wanted.told(attached.epoch(life), &subscription));
+        }
         if subscription.told {
             writer.push(
                 place,
+                life,
                 &Message::bare(Kind::NextSeq, wanted.name, batch.next),
             );
         } else {
+            let seq = wanted.served_from(&subscription).saturating_sub(1);
+            let incarnation = life;
+            writer.stand(place, Position { incarnation, seq });
             batch.each(&reading, wanted.name, tag, |message| {
                 *room = room.saturating_sub(message.content.len().max(1));
                 wrote |= message.kind != Kind::Skipped;
-                writer.push(place, message);
+                writer.push(place, life, message);
             });
         }
         Ok(Entered {
             reference: subscription.channel,
+            incarnation: life,
             cursor: batch.next,
             channel_next: batch.channel_next,
             wrote,
@@ -229,7 +239,12 @@ impl Worker {
     pub fn take_in_channel(&mut self, owner: u32, name: &str, channel: &Entered) -> Option<u32> {
         let hub = usize::from(self.subscribers.get(owner)?.hub);
         let attached = self.hubs.get_mut(hub)?;
-        let local = attached.local(channel.reference?, name, channel.channel_next);
+        let local = attached.local(
+            channel.reference?,
+            name,
+            channel.incarnation,
+            channel.channel_next,
+        );
         self.take_in_subscription(owner, local, channel.cursor)
     }
 }

@@ -213,9 +213,9 @@ sub _decode {
 sub _begin {
     my ($self) = @_;
     return if $self->{begun}++ || ($self->header('Content-Type') // '') !~ m{^text/event-stream};
-    1 while $self->{body} !~ /\n\n/ && $self->_more;
-    return if $self->{complete} && $self->{body} =~ /\Aretry: \d+\n\n\z/;
-    $self->{retry} = $1 if $self->{body} =~ s/\Aretry: (\d+)\n\n//;
+    1 while $self->{body} !~ /\n/ && $self->_more;
+    return if $self->{complete} && $self->{body} =~ /\Aretry: \d+\n\z/;
+    $self->{retry} = $1 if $self->{body} =~ s/\Aretry: (\d+)\n//;
     return;
 }
 

@@ -25,10 +25,8 @@ export class Holder {
         problem: (error: Error) => void,
     ) {
         this.connector = connect({
-            // Whom the move to another epoch concerns asks the server himself.
-            ask: (anew) => this.channels.ask(this.user, anew).question,
-            messages: (messages, epoch) => this.hand(messages, epoch),
-            settled: (wanted, epoch) => this.channels.settled(wanted, epoch),
+            ask: () => this.channels.ask(this.user),
+            messages: (messages) => this.hand(messages),
             state: (state, transport) => this.tell(state, transport),
             problem,
         });
@@ -89,15 +87,16 @@ export class Holder {
         return true;
     }
 
-    private hand(messages: readonly WireMessage[], epoch: string | undefined): void {
+    private hand(messages: readonly WireMessage[]): void {
         const items: Item[] = [];
         for (const message of messages) {
-            const from = this.channels.get(message.cname)?.position.seq;
-            if (from === undefined) continue;
-            this.channels.take(message, epoch);
-            items.push({ message, from });
+            const channel = this.channels.get(message.cname);
+            if (!channel) continue;
+            const from = channel.position.seq;
+            channel.take(message);
+            items.push({ message, from, epoch: channel.position.epoch });
         }
-        if (items.length > 0) this.post({ kind: 'messages', items, epoch });
+        if (items.length > 0) this.post({ kind: 'messages', items });
     }
 
     private tell(state: State, transport: TransportName | undefined): void {

@@ -1,8 +1,10 @@
 import type { Channels } from '../channels';
 import type { Owner } from '../connector';
 import { toError } from '../events';
-import { hand, pollByGet } from '../transports/polling';
+import { pollByGet } from '../transports/polling';
 import type { TransportOptions } from '../transports/transport';
+import { epochMessage } from '../transports/urls';
+import type { WireMessage } from '../wire';
 import type { Item, Want } from './post';
 
 /** How long to wait after a question that failed, in milliseconds. */
@@ -17,7 +19,7 @@ const ENDS = ['next_seq', '401', '429', 'close'];
  */
 export class Member {
     /** What came while the server is asked, by channel. */
-    private readonly behind = new Map<string, { items: Item[]; epoch: string | undefined; asked: boolean }[]>();
+    private readonly behind = new Map<string, { item: Item; asked: boolean }[]>();
     /** What ends each wait after a failure. */
     private readonly waits = new Set<() => void>();
     private ended = false;
@@ -30,8 +32,7 @@ export class Member {
     ) {}
 
     wants(): Want[] {
-        const { channels, epoch } = this.owner.ask();
-        return channels.map(({ name, seq, token }) => ({ name, seq, epoch: this.channels.get(name)?.position.epoch ?? epoch, token }));
+        return this.owner.ask().channels.map(({ name, seq, epoch, token }) => ({ name, seq, epoch, token }));
     }
 
     /** Where the holder stands. */
@@ -39,13 +40,13 @@ export class Member {
         for (const { name, seq, epoch } of wants) {
             const own = this.channels.get(name)?.position;
             if (!own || seq === 0 || this.behind.has(name)) continue;
-            if (own.seq === 0) this.owner.messages([{ type: 'next_seq', cname: name, seq, content: '' }], epoch);
+            if (own.seq === 0) this.hand({ type: 'next_seq', cname: name, seq, content: '' }, seq, epoch);
             else if (own.seq < seq || differ(own.epoch, epoch)) void this.catchUp(name);
         }
     }
 
-    take(items: readonly Item[], epoch: string | undefined): void {
-        for (const item of items) this.one(item, epoch);
+    take(items: readonly Item[]): void {
+        for (const item of items) this.one(item);
     }
 
     end(): void {
@@ -54,24 +55,33 @@ export class Member {
     }
 
     /** @param asked the server was asked after it came: what still is missing before it is gone. */
-    private one(item: Item, epoch: string | undefined, asked = false): void {
-        const { message } = item;
+    private one(item: Item, asked = false): void {
+        const { message, from, epoch } = item;
         const { type, cname } = message;
         const own = this.channels.get(cname)?.position;
         if (!own) return;
         const waiting = this.behind.get(cname);
-        if (waiting) return void waiting.push({ items: [item], epoch, asked });
+        if (waiting) return void waiting.push({ item, asked });
+        // Where the holder stands in an epoch, a tab that stands there does so as well.
+        if (type === 'epoch') {
+            if (own.seq === from && own.epoch === undefined && message.content === epoch) this.owner.messages([message]);
+            return;
+        }
         // Who stands in the server's epoch already has not lost what was before.
         if (type === 'lost' && message.content === '' && own.epoch !== undefined && own.epoch === epoch) return;
         if (asked) {
-            if (!differ(own.epoch, epoch) && type !== 'next_seq') this.owner.messages([message], epoch);
+            if (!differ(own.epoch, epoch) && type !== 'next_seq') this.hand(message, from, epoch);
         } else if (follows(item, own.seq) && !(own.seq > 0 && differ(own.epoch, epoch))) {
             // Who is at the beginning misses nothing, whatever the holder has lost.
-            if (own.seq > 0 || type !== 'lost') this.owner.messages([message], epoch);
+            if (own.seq > 0 || type !== 'lost') this.hand(message, from, epoch);
         } else if (type !== 'next_seq' || message.seq !== own.seq || differ(own.epoch, epoch)) {
             void this.catchUp(cname);
-            this.behind.get(cname)?.push({ items: [item], epoch, asked: true });
+            this.behind.get(cname)?.push({ item, asked: true });
         }
+    }
+
+    private hand(message: WireMessage, from: number, epoch: string | undefined): void {
+        this.owner.messages(epoch === undefined ? [message] : [epochMessage(message.cname, from, epoch), message]);
     }
 
     /** Asks the server for what this tab has not had, then takes what came meanwhile. */
@@ -81,14 +91,11 @@ export class Member {
             const wanted = this.owner.ask().channels.find((channel) => channel.name === name);
             if (this.ended) return;
             if (!wanted) break;
-            const epoch = this.channels.get(name)?.position.epoch;
             try {
-                const question = { channels: [wanted], epoch, user: this.user };
-                const batch = await pollByGet(question, 0, this.settings).batch;
+                const messages = await pollByGet({ channels: [wanted], user: this.user }, 0, this.settings).batch;
                 if (this.ended) return;
-                const { messages } = batch;
-                hand(this.owner, question, batch);
-                more = messages.length > 0 && !messages.some(({ type }) => ENDS.includes(type));
+                this.owner.messages(messages);
+                more = messages.some(({ type }) => type !== 'epoch') && !messages.some(({ type }) => ENDS.includes(type));
             } catch (error) {
                 if (this.ended) return;
                 this.owner.problem(toError(error));
@@ -105,7 +112,7 @@ export class Member {
         }
         const waiting = this.behind.get(name) ?? [];
         this.behind.delete(name);
-        for (const { items, epoch, asked } of waiting) for (const item of items) this.one(item, epoch, asked);
+        for (const { item, asked } of waiting) this.one(item, asked);
     }
 }
 

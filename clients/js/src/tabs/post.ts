@@ -13,6 +13,8 @@ export interface Want {
 export interface Item {
     readonly message: WireMessage;
     readonly from: number;
+    /** What the message's seq counts in, where the holder knows it. */
+    readonly epoch?: string | undefined;
 }
 
 /** What tabs tell one another. `to` and `tab` are tabs' ids. */
@@ -25,7 +27,7 @@ export type Post =
     | { kind: 'standing'; to: string; wants: Want[] }
     /** A tab is looked at, or online again: the holder may be one that the browser has slowed down. */
     | { kind: 'wake' }
-    | { kind: 'messages'; items: Item[]; epoch: string | undefined }
+    | { kind: 'messages'; items: Item[] }
     | { kind: 'state'; state: State; transport: TransportName | undefined }
     | { kind: 'publish'; tab: string; id: number; channel: string; content: string }
     | { kind: 'published'; to: string; id: number; error: string | undefined };

@@ -1,5 +1,6 @@
 import type { Channels } from '../channels';
 import type { Connector, Owner } from '../connector';
+import { newId } from '../ids';
 import type { TransportOptions } from '../transports/transport';
 import type { State, TransportName } from '../types';
 import { Holder } from './holder';
@@ -123,7 +124,7 @@ export class Tabs {
             case 'standing':
                 return post.to === this.id ? this.member.standing(post.wants) : undefined;
             case 'messages':
-                return this.member.take(post.items, post.epoch);
+                return this.member.take(post.items);
             case 'state':
                 // Another tab ends, and its connection with it: the next one has it at once.
                 return this.tell(post.state === 'closed' ? 'reconnecting' : post.state, post.transport);
@@ -169,8 +170,4 @@ export class Tabs {
             // This tab ended before the other.
         });
     }
-}
-
-function newId(): string {
-    return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
 }

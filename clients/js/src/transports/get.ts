@@ -1,3 +1,5 @@
+import { excerpt } from '../wire';
+
 /** A question by fetch, or by XMLHttpRequest where there is no fetch. */
 
 export interface Answer {
@@ -5,6 +7,14 @@ export interface Answer {
     readonly text: string;
     /** `ETag`, where the server lets the page read it. */
     readonly tag: string | null;
+}
+
+/** The server has answered with another status than 200. */
+export class Refusal extends Error {
+    constructor(readonly status: number, text: string) {
+        const shown = excerpt(text);
+        super(`the server answered ${status}${shown === '' ? '' : `: ${shown}`}`);
+    }
 }
 
 export interface Asked {

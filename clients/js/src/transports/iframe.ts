@@ -13,6 +13,7 @@ const LOOK_EACH = 50;
  */
 export const iframe: Transport = {
     name: 'iframe',
+    silent: true,
     possible: ({ url }) => typeof document !== 'undefined' && typeof location !== 'undefined' && url.startsWith(`${location.origin}/`),
     ready: pageLoaded,
     open(ask, listener, { url }) {

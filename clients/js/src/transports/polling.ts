@@ -1,16 +1,11 @@
 import { toError } from '../events';
 import { parse, type WireMessage } from '../wire';
-import { ask as get, type Answer } from './get';
+import { ask as get, type Answer, Refusal } from './get';
 import type { Connection, Listener, Question, TransportOptions, Wanted } from './transport';
-import { endpoint, epochOf } from './urls';
-
-export interface Batch {
-    readonly messages: WireMessage[];
-    readonly epoch?: string | undefined;
-}
+import { endpoint, epochMessage, epochOf } from './urls';
 
 export interface BatchAsked {
-    readonly batch: Promise<Batch>;
+    readonly batch: Promise<WireMessage[]>;
     cancel(): void;
 }
 
@@ -27,20 +22,18 @@ export type Poll = (question: Question, wait: number, options: TransportOptions)
 /** Polls by fetch or XMLHttpRequest. */
 export const pollByGet: Poll = (question, wait, { url }) => {
     const { answer, cancel } = get(endpoint(url, 'sub', question, { wait }));
-    return { batch: answer.then(read), cancel };
+    return { batch: answer.then((got) => read(question, got)), cancel };
 };
 
-function read({ status, text, tag }: Answer): Batch {
-    if (status !== 200) throw new Error(`the server answered ${status}: ${text.slice(0, 200)}`);
-    return { messages: parse(text), epoch: epochOf(tag) };
-}
-
-/**
- * Tells what an answer has. A channel that stood in another epoch stands there until it is told `lost`, which may not fit in one answer.
- */
-export function hand(listener: Pick<Listener, 'messages' | 'settled'>, question: Question, { messages, epoch }: Batch): void {
-    listener.messages(messages, epoch);
-    if (epoch !== undefined && (question.epoch ?? epoch) === epoch) listener.settled(question.channels, epoch);
+/** The messages of an answer. Where none of them tells the epoch its tag may, which is that of all channels. */
+function read({ channels }: Question, { status, text, tag }: Answer): WireMessage[] {
+    if (status !== 200) throw new Refusal(status, text);
+    const messages = parse(text);
+    const epoch = epochOf(tag);
+    if (epoch === undefined || messages.some(({ type }) => type === 'epoch')) return messages;
+    const refused = messages.filter(({ type }) => type === '401' || type === '429').map(({ cname }) => cname);
+    const served = channels.filter(({ name }) => !refused.includes(name));
+    return [...served.map(({ name, seq }) => epochMessage(name, seq, epoch)), ...messages];
 }
 
 /**
@@ -63,7 +56,7 @@ export function polling(poll: Poll, ask: () => Question, listener: Listener, opt
         const batch = await asked.batch;
         if (closed) return false;
         listener.alive();
-        hand(listener, question, batch);
+        listener.messages(batch);
         if (closed) return false;
         // What was had already, from a cache in between say, is nothing.
         return String(ask().channels.map(at)) !== String(question.channels.map(at));

@@ -1,13 +1,13 @@
 import { toError } from '../events';
 import { parse } from '../wire';
-import { canAsk, hasFetch, hasXhr } from './get';
-import { type BatchAsked, hand, pollByGet } from './polling';
+import { canAsk, hasFetch, hasXhr, Refusal } from './get';
+import { type BatchAsked, pollByGet } from './polling';
 import type { Listener, Transport } from './transport';
 import { endpoint } from './urls';
 
 /**
- * An endless answer with a message a line. It does not tell the epoch; so a poll that is answered at once comes first, which does, and
- * which brings what the client has not had.
+ * An endless answer with a message a line. A poll that is answered at once comes first: a page of an error has a text there, and a
+ * server that tells the epoch by its tag alone tells it.
  */
 export const stream: Transport = {
     name: 'stream',
@@ -20,7 +20,7 @@ export const stream: Transport = {
         const run = async () => {
             const batch = await asked.batch;
             if (closed) return;
-            hand(listener, first, batch);
+            listener.messages(batch);
             const question = ask();
             // The poll's answer may have closed this, or told that no channel lets the client in.
             if (closed) return;
@@ -29,7 +29,7 @@ export const stream: Transport = {
                 return listener.end();
             }
             const url = endpoint(options.url, 'stream', question);
-            const lines = new Lines(listener, batch.epoch);
+            const lines = new Lines(listener);
             const reading = streamsByFetch() ? byFetch(url, lines) : byXhr(url, lines);
             cancel = reading.cancel;
             await reading.ended;
@@ -54,7 +54,7 @@ const MAX_LINE = 64 << 20;
 class Lines {
     private rest = '';
 
-    constructor(private readonly listener: Listener, private epoch: string | undefined) {}
+    constructor(private readonly listener: Listener) {}
 
     /** The poll before it says nothing of whether a stream gets through. */
     began(): void {
@@ -67,9 +67,7 @@ class Lines {
         this.rest = lines.pop() ?? '';
         if (this.rest.length > MAX_LINE) throw new Error('a line of the stream is too long');
         const messages = lines.filter((line) => line !== '').flatMap(parse);
-        // It stands in another epoch now, and the stream does not say which.
-        if (messages.some(({ type, content }) => type === 'lost' && content === '')) this.epoch = undefined;
-        if (messages.length > 0) this.listener.messages(messages, this.epoch);
+        if (messages.length > 0) this.listener.messages(messages);
     }
 }
 
@@ -86,7 +84,7 @@ function byFetch(url: string, lines: Lines): Reading {
     const control = new AbortController();
     const read = async () => {
         const answer = await fetch(url, { cache: 'no-store', signal: control.signal });
-        if (answer.status !== 200 || !answer.body) throw new Error(`the server answered ${answer.status}`);
+        if (answer.status !== 200 || !answer.body) throw new Refusal(answer.status, '');
         lines.began();
         const reader = answer.body.getReader();
         const decoder = new TextDecoder();
@@ -128,7 +126,7 @@ function byXhr(url: string, lines: Lines): Reading {
         request.onload = () => {
             more();
             if (request.status === 200) resolve();
-            else reject(new Error(`the server answered ${request.status}`));
+            else reject(new Refusal(request.status, ''));
         };
         request.onerror = () => reject(new Error('the stream was cut'));
         request.open('GET', url);

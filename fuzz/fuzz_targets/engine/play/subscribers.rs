@@ -1,6 +1,8 @@
 //! Who subscribes, reads and leaves.
 
-use icomet_engine::{Authority, Kind, MessageRef, Reading, Request, Stay, SubscribeError, WakeSet};
+use icomet_engine::{
+    Authority, Epoch, Kind, MessageRef, Reading, Request, Stay, SubscribeError, WakeSet,
+};
 
 use super::{Held, Play, WORKERS};
 use crate::engine::input::Input;
@@ -14,8 +16,14 @@ impl Play {
         let stay =
             [Stay::Always, Stay::Always, Stay::UnlessReady, Stay::Never][usize::from(choice & 3)];
         let zone = self.world.zone;
-        let other_epoch = choice & 0x0c == 0x0c;
-        let epoch = other_epoch.then(|| zone.epoch() ^ 1);
+        // What it knows: nothing; another zone; a life of the name, which may be over.
+        let life = self.model.lives.get(&name).copied().unwrap_or(u64::MAX);
+        let known = match choice & 0x0c {
+            0x0c => Some((zone.epoch() ^ 1, life)),
+            0x08 => Some((zone.epoch(), life)),
+            _ => None,
+        };
+        let epoch = known.map(|(zone, incarnation)| Epoch { zone, incarnation });
         let sent_token: String = self
             .model
             .find(name)
@@ -64,6 +72,13 @@ impl Play {
                     .is_some_and(|channel| channel.token.is_some())
             );
         }
+        let other_epoch = epoch.is_some_and(|epoch| {
+            epoch.zone != zone.epoch() || epoch.incarnation != subscription.incarnation
+        });
+        // One that was made has a life of its own, and one that was there the same as before.
+        let before = self.model.lives.insert(name, subscription.incarnation);
+        let is_new = self.model.seen.insert(subscription.incarnation);
+        assert!(is_new || (existed && before == Some(subscription.incarnation)));
         let number = self.model.open(name, until);
         let scarce = self.scarce || zone.stats().evictions > 0;
         let channel = &mut self.model.channels[number];
@@ -120,12 +135,14 @@ impl Play {
                 assert!(by_token && !signed, "the right token is wrong");
             }
             SubscribeError::TooManyChannels => {
+                assert!(self.model.names.len() as u64 >= self.limits.max_channels);
+            }
+            SubscribeError::TooManyEmpty => {
                 let most = self.limits.max_channels;
                 let share = (most * u64::from(self.limits.empty_channels) / 100).max(1);
                 let names = self.model.names.values();
                 let empty = names.filter(|number| self.model.channels[**number].is_empty());
-                let there = self.model.names.len() as u64;
-                assert!(there >= most || empty.count() as u64 >= share);
+                assert!(empty.count() as u64 >= share);
             }
             SubscribeError::Busy => panic!("nobody stands still"),
             SubscribeError::TooManySubscribers => {

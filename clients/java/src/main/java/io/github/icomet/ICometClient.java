@@ -35,7 +35,7 @@ public final class ICometClient {
         if (allocator == null && conf.signUrl != null) {
             allocator = new SignUrlAllocator(conf.signUrl, transport);
         }
-        for (Map.Entry<String, Long> channel : conf.channels.entrySet()) {
+        for (Map.Entry<String, ICometConf.Position> channel : conf.channels.entrySet()) {
             subscriptions.add(new Subscription(channel.getKey(), channel.getValue(), allocator != null));
         }
         subscriber = new Subscriber(this.conf, subscriptions, transport, allocator, new Teller());
@@ -113,17 +113,24 @@ public final class ICometClient {
 
     /** The seq that the client would ask for next: to be kept with {@link #epoch}, and given to a later client. */
     public long nextSeq(String channel) {
+        return subscription(channel).nextSeq;
+    }
+
+    /**
+     * What the channel's seqs count in, or null before it is known: a text of at most 32 bytes, to be kept as it is. To be read
+     * when the client has ended, or in its listener: otherwise it may change between this and {@link #nextSeq}.
+     */
+    public String epoch(String channel) {
+        return subscription(channel).epoch;
+    }
+
+    private Subscription subscription(String channel) {
         for (Subscription each : subscriptions) {
             if (each.wanted.equals(channel)) {
-                return each.nextSeq;
+                return each;
             }
         }
         throw new IllegalArgumentException("the client has no such channel: " + channel);
-    }
-
-    /** The epoch that the seqs belong to, or null before one is known. */
-    public String epoch() {
-        return subscriber.epoch();
     }
 
     private boolean stopped() {
@@ -141,7 +148,7 @@ public final class ICometClient {
                 } catch (Exception problem) {
                     problem(problem);
                 }
-                if (stopped()) {
+                if (stopped() || subscriber.hasEnded()) {
                     break;
                 }
                 if (!again) {
@@ -226,9 +233,13 @@ public final class ICometClient {
         }
 
         @Override
-        public void closed(String channel) {
+        public void closed(String channel, boolean forGood) {
             try {
-                conf.listener.onClose(channel);
+                if (forGood) {
+                    conf.listener.onStayAway(channel);
+                } else {
+                    conf.listener.onClose(channel);
+                }
             } catch (RuntimeException thrown) {
                 problem(thrown);
             }

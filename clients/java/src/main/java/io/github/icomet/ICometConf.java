@@ -6,9 +6,8 @@ import java.util.Map;
 /** How a client connects. A client copies it: changes come too late for one that was made. Methods return the object. */
 public final class ICometConf {
     final String url;
-    final Map<String, Long> channels = new LinkedHashMap<String, Long>();
+    final Map<String, Position> channels = new LinkedHashMap<String, Position>();
     final Map<String, String> headers = new LinkedHashMap<String, String>();
-    String epoch;
     String signUrl;
     ChannelAllocator allocator;
     Listener listener;
@@ -28,13 +27,23 @@ public final class ICometConf {
         url = other.url;
         channels.putAll(other.channels);
         headers.putAll(other.headers);
-        epoch = other.epoch;
         signUrl = other.signUrl;
         allocator = other.allocator;
         listener = other.listener;
         streaming = other.streaming;
         connectTimeoutMillis = other.connectTimeoutMillis;
         idleTimeoutMillis = other.idleTimeoutMillis;
+    }
+
+    /** Where a client stands in a channel. */
+    static final class Position {
+        final long seq;
+        final String epoch;
+
+        Position(long seq, String epoch) {
+            this.seq = seq;
+            this.epoch = epoch;
+        }
     }
 
     /** A channel from now on. Several share the connection. */
@@ -44,16 +53,22 @@ public final class ICometConf {
 
     /** A channel from message {@code seq} on, as {@link ICometClient#nextSeq} told; 0 is from now on. */
     public ICometConf channel(String name, long seq) {
+        return channel(name, seq, null);
+    }
+
+    /**
+     * A channel from where an earlier client stood.
+     *
+     * @param epoch what {@link ICometClient#epoch} told together with the seq; null where it is not known
+     */
+    public ICometConf channel(String name, long seq, String epoch) {
         if (name.isEmpty() || seq < 0) {
             throw new IllegalArgumentException("a channel needs a name, and a seq of at least 0");
         }
-        channels.put(name, seq);
-        return this;
-    }
-
-    /** What {@link ICometClient#epoch} told together with the seqs; null where they are of no known epoch. */
-    public ICometConf epoch(String epoch) {
-        this.epoch = epoch;
+        if (epoch != null && !Subscription.isEpoch(epoch)) {
+            throw new IllegalArgumentException("no server tells such an epoch: " + epoch);
+        }
+        channels.put(name, new Position(seq, epoch));
         return this;
     }
 

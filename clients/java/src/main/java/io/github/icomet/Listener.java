@@ -32,6 +32,12 @@ public abstract class Listener {
      */
     public void onClose(String channel) {}
 
+    /**
+     * A back end has ended the client's subscription of the channel, and the client is to stay away. It does; without any other
+     * channel it stops.
+     */
+    public void onStayAway(String channel) {}
+
     /** Something failed: a connection, a sign request, a method of this listener. The client tries again. */
     public void onProblem(Exception problem) {}
 }

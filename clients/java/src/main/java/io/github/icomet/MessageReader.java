@@ -15,6 +15,7 @@ public final class MessageReader implements Closeable {
     private final Listener others;
     private final ArrayDeque<Object> queue = new ArrayDeque<Object>();
     private boolean closed;
+    private boolean ended;
 
     /** Starts to receive. A listener of the configuration is told all but messages and losses, which come here. */
     public MessageReader(ICometConf conf) {
@@ -25,7 +26,7 @@ public final class MessageReader implements Closeable {
     }
 
     /**
-     * The next message, which is waited for; null once the reader is closed.
+     * The next message, which is waited for; null once the reader is closed, or no channel is left.
      *
      * @throws MessagesLostException when messages before the next one are lost; thrown once for each loss
      */
@@ -39,14 +40,14 @@ public final class MessageReader implements Closeable {
         long wait = unit.toNanos(timeout);
         Object item;
         synchronized (queue) {
-            while (queue.isEmpty() && !closed) {
+            while (queue.isEmpty() && !closed && !ended) {
                 long left = wait - (System.nanoTime() - start);
                 if (left <= 0) {
                     return null;
                 }
                 queue.wait(Math.min(left / 1_000_000 + 1, 3_600_000));
             }
-            if (closed) {
+            if (closed || queue.isEmpty()) {
                 return null;
             }
             item = queue.poll();
@@ -108,6 +109,12 @@ public final class MessageReader implements Closeable {
 
         @Override
         public void onState(State state) {
+            if (state == State.CLOSED) {
+                synchronized (queue) {
+                    ended = true;
+                    queue.notifyAll();
+                }
+            }
             if (others != null) {
                 others.onState(state);
             }
@@ -124,6 +131,13 @@ public final class MessageReader implements Closeable {
         public void onClose(String channel) {
             if (others != null) {
                 others.onClose(channel);
+            }
+        }
+
+        @Override
+        public void onStayAway(String channel) {
+            if (others != null) {
+                others.onStayAway(channel);
             }
         }
 

@@ -2,9 +2,7 @@ package io.github.icomet;
 
 import com.google.gson.JsonObject;
 import java.io.IOException;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
 
 /**
  * Takes the server's messages of one request: keeps where the client stands, and tells the listener. So nothing is told
@@ -19,7 +17,7 @@ final class Receiver {
 
         void refused(String channel, int code, String why);
 
-        void closed(String channel);
+        void closed(String channel, boolean forGood);
 
         boolean stopped();
     }
@@ -27,10 +25,8 @@ final class Receiver {
     private final List<Subscription> asked;
     private final Told told;
     private final boolean asksForTokens;
-    private final Set<Subscription> heard = new HashSet<Subscription>();
-
-    /** The epoch is another one than that of the request. */
-    boolean epochChanged;
+    /** The content of a close behind which the client is not to come back. */
+    private static final String STAY_AWAY = "stay_away";
 
     /** Another request is needed, at once. */
     boolean again;
@@ -64,30 +60,33 @@ final class Receiver {
         long seq = Wire.number(message, "seq");
         String content = Wire.text(message, "content");
         switch (type) {
+            case "epoch":
+                of.tellsEpoch(content, seq);
+                break;
             case "data":
             case "broadcast":
-                heard.add(of);
-                if (seq >= of.nextSeq) {
+                if (of.begunAgain() || seq >= of.nextSeq) {
                     of.nextSeq = seq + 1;
                     String event = Wire.text(message, "event");
                     told.message(new Message(of.name, seq, content, event.isEmpty() ? null : event, type.equals("broadcast")));
                 }
                 break;
             case "next_seq":
-                heard.add(of);
                 nextSeq(of, seq);
                 break;
             case "lost":
-                heard.add(of);
-                if (content.isEmpty()) {
-                    epochChanged = true;
+                if (!of.begunAgain() && content.isEmpty()) {
+                    // A server that tells the epoch by an answer's tag alone: the next poll asks for it.
+                    of.epoch = null;
+                    again = true;
                 }
                 of.nextSeq = seq;
                 told.lost(of.name, content.isEmpty() ? -1 : Wire.number(message, "content"));
                 break;
             case "close":
-                later = true;
-                told.closed(of.name);
+                of.gone = content.equals(STAY_AWAY);
+                later |= !of.gone || allGone();
+                told.closed(of.name, of.gone);
                 break;
             case "401":
                 refused(of, content);
@@ -101,17 +100,17 @@ final class Receiver {
         }
     }
 
-    /** Where the client stands is unknown when the server has another memory, but for what it has told of that. */
-    void forgetUnheard(List<Subscription> all) {
-        for (Subscription each : all) {
-            if (each.nextSeq > 0 && !heard.contains(each)) {
-                startAgain(each);
+    private boolean allGone() {
+        for (Subscription each : asked) {
+            if (!each.gone) {
+                return false;
             }
         }
+        return true;
     }
 
     private void nextSeq(Subscription of, long seq) {
-        if (of.nextSeq > seq) {
+        if (of.begunAgain() || of.nextSeq > seq) {
             // The channel has ended, and is another one now: what it had since then can still be had.
             startAgain(of);
             again |= seq > 1;

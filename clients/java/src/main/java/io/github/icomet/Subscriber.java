@@ -21,13 +21,21 @@ final class Subscriber {
     /** How long one long poll lasts at most; servers, proxies and the idle timeout allow more. */
     private static final int POLL_SECONDS = 25;
 
+    private static final long GOOD_NANOS = 5_000_000_000L;
+    private static final int MAX_CUTS = 3;
+
     private final ICometConf conf;
     private final List<Subscription> subscriptions;
     private final Transport transport;
     private final ChannelAllocator allocator;
     private final Told told;
     private volatile boolean allocating;
-    private volatile String epoch;
+    /** The server takes one epoch for all channels: it is of a time before each had its own. */
+    private boolean oneEpoch;
+
+    /** How often in a row a stream ended before it was a good one. */
+    private int cuts;
+
     /** A line came by a stream once: they get through, and one that falls silent is dead. */
     private boolean streamsGetThrough;
 
@@ -40,11 +48,21 @@ final class Subscriber {
         this.transport = transport;
         this.allocator = allocator;
         this.told = told;
-        this.epoch = conf.epoch;
     }
 
-    String epoch() {
-        return epoch;
+    /** The client is to stay away from all of its channels. */
+    boolean hasEnded() {
+        return wanted().isEmpty();
+    }
+
+    private List<Subscription> wanted() {
+        List<Subscription> wanted = new ArrayList<Subscription>();
+        for (Subscription each : subscriptions) {
+            if (!each.gone) {
+                wanted.add(each);
+            }
+        }
+        return wanted;
     }
 
     boolean isAllocating() {
@@ -58,7 +76,7 @@ final class Subscriber {
      */
     boolean subscribe(Backoff backoff) throws IOException {
         allocate();
-        Receiver first = poll(subscriptions, 0);
+        Receiver first = poll(wanted(), 0);
         if (first.isOver()) {
             return first.again && !first.later;
         }
@@ -67,18 +85,18 @@ final class Subscriber {
             return false;
         }
         told.open();
-        if (open.size() < subscriptions.size()) {
+        if (open.size() < wanted().size()) {
             return pollOthers(open, backoff);
         }
         if (conf.streaming && !streamsAreHeldBack) {
             return stream(backoff);
         }
         while (true) {
-            Receiver receiver = poll(subscriptions, Math.min(POLL_SECONDS, Math.max(1, conf.idleTimeoutMillis / 2000)));
+            Receiver receiver = poll(wanted(), Math.min(POLL_SECONDS, Math.max(1, conf.idleTimeoutMillis / 2000)));
             if (receiver.isOver()) {
                 return receiver.again && !receiver.later;
             }
-            if (letIn().size() < subscriptions.size()) {
+            if (letIn().size() < wanted().size()) {
                 return false;
             }
             backoff.reset();
@@ -89,6 +107,10 @@ final class Subscriber {
     private boolean pollOthers(List<Subscription> others, Backoff backoff) throws IOException {
         long deadline = System.nanoTime() + backoff.nextMillis() * 1_000_000;
         for (long left; (left = deadline - System.nanoTime()) > 0; ) {
+            others.retainAll(wanted());
+            if (others.isEmpty()) {
+                return true;
+            }
             Receiver receiver = poll(others, (int) Math.max(1, left / 1_000_000_000L));
             if (receiver.isOver()) {
                 return receiver.again && !receiver.later;
@@ -102,53 +124,70 @@ final class Subscriber {
             each.shutOut = false;
         }
         Receiver receiver = new Receiver(asked, told, allocator != null);
-        Transport.Answer answer = transport.get(url("sub", asked) + "&wait=" + waitSeconds);
-        String before = epoch;
-        for (JsonObject message : Wire.messages(answer.body)) {
+        Transport.Answer answer;
+        try {
+            answer = transport.get(url("sub", asked) + "&wait=" + waitSeconds);
+        } catch (StatusException refused) {
+            if (refused.status != 400 || oneEpoch || asked.size() < 2 || !refused.getMessage().contains("epoch")) {
+                throw refused;
+            }
+            oneEpoch = true;
+            receiver.again = true;
+            return receiver;
+        }
+        List<JsonObject> messages = Wire.messages(answer.body);
+        if (answer.epoch != null && !tellsEpochs(messages)) {
+            for (Subscription each : asked) {
+                each.tellsEpoch(answer.epoch, each.nextSeq);
+            }
+        }
+        for (JsonObject message : messages) {
             receiver.take(message);
         }
         for (Subscription each : asked) {
             each.tokenIsFresh &= each.needsChannel;
         }
-        if (told.stopped()) {
-            return receiver;
-        }
-        if (answer.epoch != null) {
-            if (before != null && !before.equals(answer.epoch)) {
-                receiver.forgetUnheard(subscriptions);
-            }
-            epoch = answer.epoch;
-        } else if (receiver.epochChanged) {
-            epoch = null;
-        }
         return receiver;
     }
 
+    private static boolean tellsEpochs(List<JsonObject> messages) throws IOException {
+        for (JsonObject message : messages) {
+            if (Wire.text(message, "type").equals("epoch")) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     private boolean stream(Backoff backoff) throws IOException {
-        final Receiver receiver = new Receiver(subscriptions, told, allocator != null);
+        final List<Subscription> asked = wanted();
+        final Receiver receiver = new Receiver(asked, told, allocator != null);
         final boolean[] heard = {false};
+        final boolean[] good = {false};
+        final long began = System.nanoTime();
         try {
-            transport.stream(url("stream", subscriptions), new Transport.Lines() {
+            transport.stream(url("stream", asked), new Transport.Lines() {
                 @Override
                 public boolean line(String line) throws IOException {
                     heard[0] = true;
                     JsonObject message = Wire.object(line);
-                    // The stream does not say which epoch it is now: the next poll does, and tells what was lost.
-                    if (Wire.text(message, "type").equals("lost") && Wire.text(message, "content").isEmpty()) {
-                        receiver.again = true;
-                        return false;
-                    }
+                    String type = Wire.text(message, "type");
+                    good[0] |= !type.equals("epoch") && !type.equals("next_seq");
                     receiver.take(message);
-                    return !receiver.isOver() && letIn().size() == subscriptions.size();
+                    return !receiver.isOver() && letIn().size() == wanted().size();
                 }
             });
         } catch (SocketTimeoutException silent) {
             streamsAreHeldBack = !streamsGetThrough && !heard[0];
             throw silent;
         } finally {
-            if (heard[0]) {
-                streamsGetThrough = true;
+            streamsGetThrough |= heard[0];
+            // What said something, or lived for some seconds, was a stream. What is cut sooner, time and again, will be so.
+            if (good[0] || System.nanoTime() - began > GOOD_NANOS) {
+                cuts = 0;
                 backoff.reset();
+            } else if (!told.stopped() && ++cuts >= MAX_CUTS) {
+                streamsAreHeldBack = true;
             }
         }
         return receiver.again && !receiver.later;
@@ -157,7 +196,7 @@ final class Subscriber {
     private List<Subscription> letIn() {
         List<Subscription> open = new ArrayList<Subscription>();
         for (Subscription each : subscriptions) {
-            if (!each.shutOut) {
+            if (!each.shutOut && !each.gone) {
                 open.add(each);
             }
         }
@@ -167,7 +206,7 @@ final class Subscriber {
     /** Asks for the channels whose token is missing or was refused. */
     private void allocate() throws IOException {
         for (Subscription each : subscriptions) {
-            if (!each.needsChannel) {
+            if (!each.needsChannel || each.gone) {
                 continue;
             }
             Channel channel;
@@ -186,6 +225,7 @@ final class Subscriber {
             // A seq counts in one channel only: for another one, later, the allocator's is all there is.
             if (each.nextSeq == 0 || each.wasAllocated && !each.name.equals(channel.name())) {
                 each.nextSeq = channel.seq();
+                each.epoch = null;
             }
             each.wasAllocated = true;
             each.name = channel.name();
@@ -200,11 +240,13 @@ final class Subscriber {
         StringBuilder names = new StringBuilder();
         StringBuilder seqs = new StringBuilder();
         StringBuilder tokens = new StringBuilder();
+        StringBuilder epochs = new StringBuilder();
         boolean signed = false;
         for (Subscription each : asked) {
             String comma = names.length() == 0 ? "" : ",";
             names.append(comma).append(Transport.encode(each.name));
             seqs.append(comma).append(each.nextSeq);
+            epochs.append(comma).append(each.epoch == null || each.nextSeq == 0 ? "" : Transport.encode(each.epoch));
             tokens.append(comma).append(each.token == null ? "" : Transport.encode(each.token));
             signed |= each.token != null && !each.token.isEmpty();
         }
@@ -212,9 +254,21 @@ final class Subscriber {
         if (signed) {
             url += "&token=" + tokens;
         }
-        if (epoch != null) {
-            url += "&epoch=" + epoch;
+        // Who sends an epoch, if an empty one, is told it.
+        return url + "&epoch=" + (oneEpoch ? oneOf(asked) : epochs);
+    }
+
+    /** The epoch of all channels; where they stand in several, one that is none, so that each is told what it may have lost. */
+    private static String oneOf(List<Subscription> asked) {
+        String epoch = "";
+        for (Subscription each : asked) {
+            if (each.epoch != null && each.nextSeq > 0) {
+                if (!epoch.isEmpty() && !epoch.equals(each.epoch)) {
+                    return "0000000000000000";
+                }
+                epoch = each.epoch;
+            }
         }
-        return url;
+        return epoch;
     }
 }

@@ -25,6 +25,8 @@ final class Transport {
     /** Far above a long poll's batch of about 256 KB and one largest message of 256 MB. */
     private static final int MAX_LINE_BYTES = 512 << 20;
 
+    private static final int MAX_SHOWN_BYTES = 120;
+
     private final ICometConf conf;
     private final Object lock = new Object();
     private HttpURLConnection current;
@@ -39,7 +41,7 @@ final class Transport {
     /** A whole answer. */
     static final class Answer {
         final String body;
-        /** The epoch that its ETag tells, or null. */
+        /** The epoch that its ETag tells, of a server that tells it there, or null. */
         final String epoch;
 
         Answer(String body, String epoch) {
@@ -193,7 +195,7 @@ final class Transport {
         }
         int status = connection.getResponseCode();
         if (status != 200) {
-            throw new IOException("HTTP status " + status);
+            throw new StatusException(status, beginning(connection.getErrorStream()));
         }
         InputStream in = connection.getInputStream();
         synchronized (lock) {
@@ -203,6 +205,20 @@ final class Transport {
             }
         }
         return in;
+    }
+
+    /** The first bytes of an answer that is an error; at most what is worth showing. */
+    private static String beginning(InputStream in) throws IOException {
+        if (in == null) {
+            return "";
+        }
+        byte[] buffer = new byte[MAX_SHOWN_BYTES];
+        int length = 0;
+        for (int n; length < buffer.length && (n = in.read(buffer, length, buffer.length - length)) >= 0; ) {
+            length += n;
+        }
+        in.close();
+        return new String(buffer, 0, length, "UTF-8").replaceAll("\\s+", " ").trim();
     }
 
     private void release() {

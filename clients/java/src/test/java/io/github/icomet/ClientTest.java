@@ -47,8 +47,8 @@ public class ClientTest {
         return server;
     }
 
-    private Proxy proxy(Server server, boolean holdsStreams) throws Exception {
-        Proxy proxy = new Proxy(server.port, holdsStreams);
+    private Proxy proxy(Server server, Proxy.Streams streams) throws Exception {
+        Proxy proxy = new Proxy(server.port, streams);
         opened.add(proxy);
         return proxy;
     }
@@ -86,7 +86,7 @@ public class ClientTest {
         assertEquals(Arrays.asList("CONNECTING", "OPEN", "a 2: \u00fc & \"quotes\" \ud83d\ude00\n", "a 3: all", "CLOSED"), told.told());
         assertEquals(State.CLOSED, client.state());
         assertEquals(4, client.nextSeq("a"));
-        assertNotNull(client.epoch());
+        assertNotNull(client.epoch("a"));
     }
 
     @Test
@@ -103,7 +103,7 @@ public class ClientTest {
     @Test
     public void resumesAfterACut() throws Exception {
         Server server = server("channel_buffer_size 100;");
-        Proxy proxy = proxy(server, false);
+        Proxy proxy = proxy(server, Proxy.Streams.PASS);
         start(new ICometConf(proxy.url()).channel("a", 1));
         push(server, "a", 1, 3);
         told.await("a 3: 3");
@@ -128,7 +128,7 @@ public class ClientTest {
         assertTrue(client.awaitEnd(30, TimeUnit.SECONDS));
         push(server, "a", 3, 4);
         Recorder later = new Recorder();
-        ICometConf conf = new ICometConf(server.url()).channel("a", client.nextSeq("a")).epoch(client.epoch()).listener(later);
+        ICometConf conf = new ICometConf(server.url()).channel("a", client.nextSeq("a"), client.epoch("a")).listener(later);
         client = new ICometClient(conf).start();
         later.await("a 4: 4");
         assertEquals(numbered("a", 3, 4), later.events());
@@ -137,7 +137,7 @@ public class ClientTest {
     @Test
     public void tellsWhatIsLost() throws Exception {
         Server server = server("channel_buffer_size 3;");
-        Proxy proxy = proxy(server, false);
+        Proxy proxy = proxy(server, Proxy.Streams.PASS);
         start(new ICometConf(proxy.url()).channel("a", 1));
         push(server, "a", 1, 2);
         told.await("a 2: 2");
@@ -160,20 +160,20 @@ public class ClientTest {
         push(server, "b", 1, 3);
         told.await("a 3: 3");
         told.await("b 3: 3");
-        String before = client.epoch();
+        String before = client.epoch("a");
         server.restart();
         told.await("lost a -1");
         told.await("lost b -1");
         push(server, "a", 1, 1);
         told.awaitTimes("a 1: 1", 2);
-        assertNotEquals(before, client.epoch());
+        assertNotEquals(before, client.epoch("a"));
         assertEquals(1, told.events().stream().filter("lost a -1"::equals).count());
     }
 
     @Test
     public void aChannelThatBeganAgainIsALoss() throws Exception {
         Server server = server("");
-        Proxy proxy = proxy(server, false);
+        Proxy proxy = proxy(server, Proxy.Streams.PASS);
         start(new ICometConf(proxy.url()).channel("a", 1));
         push(server, "a", 1, 5);
         told.await("a 5: 5");
@@ -187,6 +187,36 @@ public class ClientTest {
         expected.add("lost a -1");
         expected.addAll(numbered("a", 1, 2));
         assertEquals(expected, told.events());
+    }
+
+    @Test
+    public void aChannelThatBeganAgainAndHasMoreThanBeforeIsALoss() throws Exception {
+        for (boolean streaming : new boolean[] {true, false}) {
+            String name = "again" + streaming;
+            Server server = server("");
+            Proxy proxy = proxy(server, Proxy.Streams.PASS);
+            Recorder recorder = new Recorder();
+            ICometConf conf = new ICometConf(proxy.url()).channel(name, 1).channel("other", 1).streaming(streaming);
+            ICometClient one = new ICometClient(conf.listener(recorder)).start();
+            push(server, name, 1, 3);
+            recorder.await(name + " 3: 3");
+            proxy.cut();
+            recorder.await("RECONNECTING");
+            server.admin("close?cname=" + name);
+            push(server, name, 1, 7);
+            push(server, "other", 1, 1);
+            proxy.mend();
+            recorder.await(name + " 7: 7");
+            recorder.await("other 1: 1");
+            List<String> expected = numbered(name, 1, 3);
+            expected.add("lost " + name + " -1");
+            expected.addAll(numbered(name, 1, 7));
+            List<String> events = recorder.events();
+            events.remove("other 1: 1");
+            assertEquals(expected, events);
+            one.stop();
+            assertTrue(one.awaitEnd(30, TimeUnit.SECONDS));
+        }
     }
 
     @Test
@@ -204,7 +234,7 @@ public class ClientTest {
     @Test
     public void severalChannelsShareAConnection() throws Exception {
         Server server = server("channel_buffer_size 100;");
-        Proxy proxy = proxy(server, false);
+        Proxy proxy = proxy(server, Proxy.Streams.PASS);
         start(new ICometConf(proxy.url()).channel("a,b", 1).channel("c", 1).channel("\u00fc d", 1));
         for (int n = 1; n <= 2; n++) {
             push(server, "a,b", n, n);
@@ -300,7 +330,7 @@ public class ClientTest {
     public void randomCutsLoseAndRepeatNothing() throws Exception {
         int seconds = Integer.getInteger("icomet.cuts.seconds", 10);
         Server server = server("channel_buffer_size 10000;");
-        Proxy proxy = proxy(server, false);
+        Proxy proxy = proxy(server, Proxy.Streams.PASS);
         start(new ICometConf(proxy.url()).channel("a", 1).channel("b", 1));
         Random random = new Random(7);
         long end = System.nanoTime() + seconds * 1_000_000_000L;
@@ -363,7 +393,7 @@ public class ClientTest {
     @Test
     public void pollsWhereStreamsAreHeldBack() throws Exception {
         Server server = server("");
-        Proxy proxy = proxy(server, true);
+        Proxy proxy = proxy(server, Proxy.Streams.HOLD);
         start(new ICometConf(proxy.url()).channel("a", 1).idleTimeoutMillis(3000));
         told.await("OPEN");
         told.await("RECONNECTING");
@@ -376,9 +406,26 @@ public class ClientTest {
     }
 
     @Test
+    public void pollsWhereStreamsAreCutRightAfterTheirHead() throws Exception {
+        Server server = server("polling_timeout 5s;");
+        Proxy proxy = proxy(server, Proxy.Streams.CUT);
+        start(new ICometConf(proxy.url()).channel("a", 1));
+        told.awaitTimes("RECONNECTING", 3);
+        told.awaitTimes("OPEN", 4);
+        int streams = proxy.streams.get();
+        push(server, "a", 1, 1);
+        told.await("a 1: 1");
+        push(server, "a", 2, 3);
+        told.await("a 3: 3");
+        assertEquals(numbered("a", 1, 3), told.events());
+        assertEquals(3, streams);
+        assertEquals(3, proxy.streams.get());
+    }
+
+    @Test
     public void pollingAloneResumesToo() throws Exception {
         Server server = server("channel_buffer_size 100;");
-        Proxy proxy = proxy(server, false);
+        Proxy proxy = proxy(server, Proxy.Streams.PASS);
         start(new ICometConf(proxy.url()).channel("a", 1).streaming(false));
         push(server, "a", 1, 3);
         told.await("a 3: 3");
@@ -405,7 +452,7 @@ public class ClientTest {
             assertTrue("open, streaming " + streaming, open.awaitEnd(30, TimeUnit.SECONDS));
             Await.until("it has gone", () -> !server.admin("info?cname=a").contains("\"subscribers\": 1"));
         }
-        Proxy proxy = proxy(server, false);
+        Proxy proxy = proxy(server, Proxy.Streams.PASS);
         proxy.cut();
         Recorder recorder = new Recorder();
         ICometClient waiting = new ICometClient(new ICometConf(proxy.url()).channel("a").listener(recorder)).start();

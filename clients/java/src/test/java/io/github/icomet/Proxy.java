@@ -12,16 +12,20 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /** Between client and server: it can cut connections, refuse them, and hold streams back. */
 final class Proxy implements AutoCloseable {
+    /** What it does with the answers of streams: hands them on, holds them back, or cuts them behind their head. */
+    enum Streams { PASS, HOLD, CUT }
+
     final AtomicInteger accepted = new AtomicInteger();
+    final AtomicInteger streams = new AtomicInteger();
     private final ServerSocket listening;
     private final int target;
-    private final boolean holdsStreams;
+    private final Streams kind;
     private final Set<Socket> open = ConcurrentHashMap.newKeySet();
     private volatile boolean down;
 
-    Proxy(int target, boolean holdsStreams) throws IOException {
+    Proxy(int target, Streams kind) throws IOException {
         this.target = target;
-        this.holdsStreams = holdsStreams;
+        this.kind = kind;
         listening = new ServerSocket(0, 50, InetAddress.getByName("127.0.0.1"));
         daemon(this::accept);
     }
@@ -59,9 +63,9 @@ final class Proxy implements AutoCloseable {
                 Socket server = new Socket(InetAddress.getByName("127.0.0.1"), target);
                 open.add(client);
                 open.add(server);
-                boolean[] streams = {false};
-                daemon(() -> copy(client, server, streams, true));
-                daemon(() -> copy(server, client, streams, false));
+                boolean[] isStream = {false};
+                daemon(() -> copy(client, server, isStream, true));
+                daemon(() -> copy(server, client, isStream, false));
                 if (down) {
                     closeAll();
                 }
@@ -71,16 +75,23 @@ final class Proxy implements AutoCloseable {
         }
     }
 
-    private void copy(Socket from, Socket to, boolean[] streams, boolean request) {
+    private void copy(Socket from, Socket to, boolean[] isStream, boolean request) {
         try {
             InputStream in = from.getInputStream();
             OutputStream out = to.getOutputStream();
             byte[] buffer = new byte[8192];
             for (int n; (n = in.read(buffer)) >= 0; ) {
                 if (request) {
-                    streams[0] = new String(buffer, 0, n, "ISO-8859-1").startsWith("GET /icomet/stream");
+                    isStream[0] = new String(buffer, 0, n, "ISO-8859-1").startsWith("GET /icomet/stream");
+                    if (isStream[0]) {
+                        streams.incrementAndGet();
+                    }
+                } else if (isStream[0] && kind == Streams.CUT) {
+                    String answer = new String(buffer, 0, n, "ISO-8859-1");
+                    out.write(buffer, 0, answer.indexOf("\r\n\r\n") + 4);
+                    break;
                 }
-                if (request || !streams[0] || !holdsStreams) {
+                if (request || !isStream[0] || kind == Streams.PASS) {
                     out.write(buffer, 0, n);
                 }
             }

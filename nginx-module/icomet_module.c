@@ -61,6 +61,7 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
     icomet_hub_parameter("ws_max_message_size"),
     icomet_hub_parameter("ws_rate"),
     icomet_hub_parameter("allowed_origins"),
+    icomet_hub_parameter("jsonp"),
     icomet_hub_parameter("on_full"),
     icomet_hub_parameter("state_file"),
     icomet_hub_parameter("node"),

@@ -139,6 +139,78 @@ icomet_request_header(ngx_http_request_t *r, const u_char *name, size_t len,
 }
 
 
+/*
+ * What a browser says of the page that asks, in one walk: Sec-Fetch-Site,
+ * Origin, Referer, Host, whose data is NULL where they were not sent.  Returns
+ * whether one of the first three came more than once.
+ */
+
+ngx_uint_t
+icomet_request_page(ngx_http_request_t *r, ngx_str_t page[4])
+{
+    ngx_uint_t        i, k, twice;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static const ngx_str_t  names[4] = {
+        ngx_string("sec-fetch-site"),
+        ngx_string("origin"),
+        ngx_string("referer"),
+        ngx_string("host")
+    };
+
+    ngx_memzero(page, 4 * sizeof(ngx_str_t));
+    twice = 0;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].hash == 0) {
+                continue;
+            }
+
+            for (k = 0; k < 4; k++) {
+                if (h[i].key.len != names[k].len
+                    || ngx_strncasecmp(h[i].key.data, names[k].data,
+                                       names[k].len)
+                       != 0)
+                {
+                    continue;
+                }
+
+                if (page[k].data == NULL) {
+                    page[k] = h[i].value;
+
+                } else if (k != 3) {
+                    twice = 1;
+                }
+
+                break;
+            }
+        }
+    }
+
+    return twice;
+}
+
+
+/*
+ * c->ssl stands in a connection with NGX_COMPAT too, whatever this module was
+ * built with.
+ */
+
+ngx_uint_t
+icomet_request_tls(ngx_http_request_t *r)
+{
+#if (NGX_SSL || NGX_COMPAT)
+    return r->connection->ssl != NULL;
+#else
+    return 0;
+#endif
+}
+
+
 static ngx_uint_t
 icomet_is(const ngx_str_t *key, const char *name, size_t len)
 {

@@ -3,11 +3,18 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use icomet_protocol::origin::AllowedOrigins;
 use nginx_sys::ngx_int_t;
 
+use crate::config::location::LocationConf;
 use crate::context::Context;
+use crate::endpoint::Side;
 use crate::ffi::output::Frame;
 use crate::ffi::request::{Request, code};
+
+/// `Cache-Control` of what is one subscriber's: nobody on the way keeps it, or compresses it, which would
+/// hold messages back.
+pub const FOR_ONE: &str = "no-cache, no-transform, private";
 
 /// A header field: its name and its value.
 pub type Field = (&'static str, Cow<'static, [u8]>);
@@ -70,18 +77,42 @@ impl Answer {
     /// Adds what every answer to a subscriber carries (iComet protocol, front side).
     pub fn uncached(self) -> Answer {
         self.header("Expires", "0")
-            .header("Cache-Control", "no-cache")
+            .header("Cache-Control", FOR_ONE)
             .header("Access-Control-Allow-Origin", "*")
     }
 
     /// Sends it; the result is for nginx ([`Request::finalize`], or a content handler's return).
     pub fn send(&self, request: Request, context: &Context) -> ngx_int_t {
         let length = Some(self.body.len());
-        let rc = send_head(request, self.status, length, self.media_type, &self.headers);
+        let rc = if self
+            .headers
+            .iter()
+            .any(|(name, _)| *name == "Cache-Control")
+        {
+            send_head(request, self.status, length, self.media_type, &self.headers)
+        } else {
+            let mut headers = self.headers.clone();
+            headers.push(("Cache-Control", "no-store".into_value()));
+            add_reader(request, context, &mut headers);
+            send_head(request, self.status, length, self.media_type, &headers)
+        };
         if rc == code::ERROR || rc > code::OK || request.is_header_only() {
             return rc;
         }
         context.output.send_last(request, Rc::clone(&self.body))
+    }
+}
+
+/// Lets a page of a listed origin read what the admin side answers (Fetch standard, CORS).
+fn add_reader(request: Request, context: &Context, headers: &mut Vec<Field>) {
+    let origins = &context.hub.allowed_origins;
+    let side = request.location().and_then(LocationConf::side);
+    if side != Some(Side::Admin) || !matches!(origins, AllowedOrigins::Listed(_)) {
+        return;
+    }
+    headers.push(("Vary", "Origin".into_value()));
+    if let Some(origin) = origins.reader(&request.page()) {
+        headers.push(("Access-Control-Allow-Origin", origin.into_value()));
     }
 }
 
@@ -94,7 +125,8 @@ pub fn send_head(
     headers: &[Field],
 ) -> ngx_int_t {
     request.set_head(status, length, media_type);
-    for field in headers {
+    let sniff = (status != 101).then(|| ("X-Content-Type-Options", "nosniff".into_value()));
+    for field in headers.iter().chain(&sniff) {
         if request.add_header(field).is_err() {
             return code::INTERNAL_ERROR;
         }

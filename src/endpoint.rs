@@ -9,6 +9,7 @@ pub mod front;
 pub mod input;
 pub mod log_publish;
 pub mod look;
+pub mod origin;
 pub mod publish;
 pub mod upgrade;
 pub mod wanted;
@@ -16,6 +17,7 @@ pub mod wanted;
 use std::rc::Rc;
 
 use icomet_protocol::frame::{Socket, Transport};
+use icomet_protocol::params::Params;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use self::api::Operation;
@@ -230,6 +232,20 @@ fn serve(request: Request) -> ngx_int_t {
         return Answer::error(404, "", &text).send(request, context);
     };
     context.endpoint.set(Some(endpoint));
+    if side == Side::Admin
+        && let Some(rc) = origin::refuse_admin(request, context, endpoint)
+    {
+        return rc;
+    }
+    if let Err(error) = Params::new(request.query(), None).check_once()
+        && !matches!(endpoint, Endpoint::Api(_))
+    {
+        let rc = request.discard_body();
+        if rc != code::OK {
+            return rc;
+        }
+        return input::bad(error).send(request, context);
+    }
     match side {
         Side::Front => front::serve(request, context, endpoint),
         Side::Admin => match endpoint {

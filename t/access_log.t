@@ -79,7 +79,7 @@ for my $transport (@STREAMS) {
         my $cname = "log2-$transport-$how";
         my $uri = "/icomet/$transport?cname=$cname&seq=1";
         my $stream = subscribe($uri, host => 'LocalHost:1234', headers => [
-            'User-Agent: reader/1.0', 'Referer: http://example.com/', 'X-Some: thing', 'Cookie: a=b; sid=42',
+            'User-Agent: reader/1.0', 'Referer: http://localhost:1234/', 'X-Some: thing', 'Cookie: a=b; sid=42',
         ]);
         push_ok($cname, "m$_") for 1 .. 3;
         first_message($stream);
@@ -93,7 +93,7 @@ for my $transport (@STREAMS) {
             status => 200, request => "GET $uri HTTP/1.1", request_uri => $uri, uri => "/icomet/$transport", args => "cname=$cname&seq=1",
             method => 'GET', protocol => 'HTTP/1.1', completion => '',
             address => '127.0.0.1', port => $port, server => 'localhost', server_port => Test::Nginx::Util::server_port(), user => '-',
-            agent => 'reader/1.0', referer => 'http://example.com/', http_host => 'LocalHost:1234', host => 'localhost',
+            agent => 'reader/1.0', referer => 'http://localhost:1234/', http_host => 'LocalHost:1234', host => 'localhost',
             x => 'thing', cookie => 42, hub => 'main', channel => $cname, transport => $transport, seq => 4,
         );
         same($entry->{$_}, $expected{$_}, "$transport, $how: $_") for sort keys %expected;

@@ -29,7 +29,7 @@ answers('GET /icomet-admin/broadcast?content=' . encode("say \"hi\"\n"), 200, "o
 my ($a, $b) = map { my ($cname, $seq) = @$_; [data($cname, $seq, "say \"hi\"\n", 'broadcast'), data($cname, $seq + 1, '', 'next_seq')] }
     ['bc1a', 1], ['bc1b', 4];
 same($poll->rest, "[$a->[0],$a->[1]]\n", 'long poll');
-same($jsonp->rest, "f([$a->[0],$a->[1]]);\n", 'JSONP');
+same($jsonp->rest, "/**/f([$a->[0],$a->[1]]);\n", 'JSONP');
 same($stream->line, "$_\n", 'stream') for @$b;
 same($sse->event, "id: $epoch-4\ndata: $_\n\n", 'sse') for @$b;
 my $line;

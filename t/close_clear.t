@@ -21,7 +21,7 @@ my $iframe = subscribe('/icomet/iframe?cname=close1&seq=3');
 answers('GET /icomet-admin/close?cname=close1', 200, "ok 3\n", expect => { 'Content-Type' => 'text/html; charset=utf-8' });
 my $message = data('close1', 3, '', 'close');
 same($poll->rest, "$message\n", 'sub');
-same($jsonp->rest, "f($message);\n", 'JSONP');
+same($jsonp->rest, "/**/f($message);\n", 'JSONP');
 same($stream->rest, "$message\n", 'stream');
 same($sse->rest, "data: $message\n\n", 'sse');
 matches($iframe->rest, qr/\n\Q<script>parent.icomet_cb($message);<\/script>\E\n\z/, 'iframe');

@@ -116,7 +116,7 @@ same(subscribers('d5', '/b-admin'), 0, 'subscribers are its own');
 same(get('/publish?cname=d6&content=x'), qq({"type":"ok"}\n), 'push');
 same(get('/stat?cname=d6'), qq({"cname": "d6", "subscribers": 0}\n), 'info');
 same(get('/any/thing/at/all/sse?cname=d6&seq=1'), '[' . data('d6', 1, 'x') . "]\n", 'poll');
-matches(conn()->request('GET', '/events?cname=d6&seq=1')->event, qr/\Aid: [0-9a-f]{16}-1\ndata: \{/, 'sse');
+matches(conn()->request('GET', '/events?cname=d6&seq=1')->event, qr/\Aid: [0-9a-f]{16}\.[0-9a-z]+-1\ndata: \{/, 'sse');
 same(conn()->request('GET', '/sub?cname=d6&seq=1')->line, data('d6', 1, 'x') . "\n", 'stream');
 
 

@@ -15,7 +15,7 @@ __DATA__
 my $iframe = subscribe('/icomet/iframe?cname=iframe1&seq=1');
 same($iframe->head, 200, 'status');
 same($iframe->header('Content-Type'), 'text/html; charset=utf-8', 'Content-Type');
-same($iframe->header('Cache-Control'), 'no-cache', 'Cache-Control');
+same($iframe->header('Cache-Control'), 'no-cache, no-transform, private', 'Cache-Control');
 same($iframe->header('Expires'), '0', 'Expires');
 push_ok('iframe1', 'hi');
 my ($page, $line) = ('');

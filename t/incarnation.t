@@ -109,7 +109,7 @@ same(subscribe('/icomet/sse?cname=inc4&epoch=')->event, "id: $epoch-2\ndata: " .
 same(get('/icomet/sub?cname=inc4&epoch='), '[' . told_epoch('inc4', 3, $epoch) . ',' . data('inc4', 3, '', 'next_seq') . "]\n", 'sub: from now on');
 same(get('/icomet/sub?cname=inc4&seq=2&epoch='), '[' . told_epoch('inc4', 2, $epoch) . ',' . data('inc4', 2, 'm2') . "]\n", 'sub: what is there');
 same(get('/icomet/sub?cname=inc4&seq=3&epoch=&wait=0'), '[' . told_epoch('inc4', 3, $epoch) . "]\n", 'sub: nothing there');
-same(get('/icomet/sub?cname=inc4&seq=2&epoch=&cb=go'), 'go([' . told_epoch('inc4', 2, $epoch) . ',' . data('inc4', 2, 'm2') . "]);\n", 'JSONP');
+same(get('/icomet/sub?cname=inc4&seq=2&epoch=&cb=go'), '/**/go([' . told_epoch('inc4', 2, $epoch) . ',' . data('inc4', 2, 'm2') . "]);\n", 'JSONP');
 same(get('/icomet/sub?cname=inc4&seq=2'), '[' . data('inc4', 2, 'm2') . "]\n", 'sub: not asked');
 my $ws = ws('/icomet/ws?cname=inc4&seq=2&epoch=');
 same($ws->said, $_, 'WebSocket') for told_epoch('inc4', 2, $epoch), data('inc4', 2, 'm2');
@@ -127,7 +127,7 @@ $_->head for values %poll;
 my $message = data('inc5', 1, 'm1');
 same($poll{''}->rest, "$message\n", 'not asked');
 same($poll{$_}->rest, '[' . told_epoch('inc5', 1, $epoch) . ",$message]\n", "asked: $_") for '&epoch=', "&epoch=$epoch";
-same($poll{'&epoch=&cb=go'}->rest, 'go([' . told_epoch('inc5', 1, $epoch) . ",$message]);\n", 'JSONP');
+same($poll{'&epoch=&cb=go'}->rest, '/**/go([' . told_epoch('inc5', 1, $epoch) . ",$message]);\n", 'JSONP');
 same($_->header('ETag'), qq("$epoch-1"), 'ETag') for values %poll;
 my $noop = subscribe('/icomet/sub?cname=inc5&seq=2&noop=7&epoch=');
 $noop->head;

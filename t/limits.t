@@ -18,7 +18,7 @@ my @streams = map { subscribe('/icomet/stream?cname=limits1&seq=1') } 1 .. 2;
 my $message = '{"type":"429","cname":"limits1","seq":0,"content":"Too many subscribers"}';
 my $uri = 'cname=limits1&seq=1';
 answers("GET /icomet/$_?$uri", 200, "$message\n", expect => { 'Content-Type' => 'application/json; charset=utf-8' }) for qw(sub poll stream);
-answers("GET /icomet/sub?$uri&cb=f", 200, "f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
+answers("GET /icomet/sub?$uri&cb=f", 200, "/**/f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
 answers("GET /icomet/sse?$uri", 200, "data: $message\n\n", expect => { 'Content-Type' => 'text/event-stream; charset=utf-8' });
 answers("GET /icomet/iframe?$uri", 200, qr/\n\Q<script>parent.icomet_cb($message);<\/script>\E\n\z/, expect => { 'Content-Type' => 'text/html; charset=utf-8' });
 same(subscribers('limits1'), 2, 'the others are unharmed');
@@ -59,7 +59,7 @@ errors("GET /icomet-admin/$_?cname=c&content=x", 429, 'Too many channels', cname
 errors('POST /icomet-admin/push', 429, 'Too many channels', cname => 'c', body => 'cname=c&content=x');
 my $message = '{"type":"429","cname":"c","seq":0,"content":"Too many channels"}';
 answers("GET /icomet/$_?cname=c&seq=1", 200, "$message\n") for qw(sub poll stream);
-answers('GET /icomet/sub?cname=c&cb=f', 200, "f($message);\n");
+answers('GET /icomet/sub?cname=c&cb=f', 200, "/**/f($message);\n");
 answers('GET /icomet/sse?cname=c', 200, "data: $message\n\n");
 answers('GET /icomet/iframe?cname=c', 200, qr/\n\Q<script>parent.icomet_cb($message);<\/script>\E\n\z/);
 push_ok('a', 'y');

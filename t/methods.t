@@ -57,7 +57,7 @@ for my $endpoint (sort keys %type) {
     my $head = http('HEAD', "/icomet/$endpoint?cname=methods4&seq=1");
     same($head->{status}, 200, "$endpoint: status");
     same($head->header('Content-Type'), "$type{$endpoint}; charset=utf-8", "$endpoint: Content-Type");
-    same($head->header('Cache-Control'), 'no-cache', "$endpoint: Cache-Control");
+    same($head->header('Cache-Control'), 'no-cache, no-transform, private', "$endpoint: Cache-Control");
     same($head->header('Expires'), '0', "$endpoint: Expires");
     same($head->header('Access-Control-Allow-Origin'), '*', "$endpoint: Access-Control-Allow-Origin");
     same($head->{text}, '', "$endpoint: body");

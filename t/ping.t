@@ -15,7 +15,7 @@ __DATA__
 answers('GET /icomet/ping', 200, qq(icomet_cb({"type":"ping","sub_timeout":30});\n),
     expect => {
         'Content-Type' => 'text/javascript; charset=utf-8',
-        'Cache-Control' => 'no-cache',
+        'Cache-Control' => 'no-cache, no-transform, private',
         'Expires' => '0',
         'Access-Control-Allow-Origin' => '*',
     });
@@ -25,7 +25,7 @@ answers('GET /icomet/ping', 200, qq(icomet_cb({"type":"ping","sub_timeout":30});
 === TEST 2: a callback of the client's, and the hub's polling_timeout
 --- hub: polling_timeout 75s;
 --- play
-answers('GET /icomet/ping?cb=My.$app_1.cb', 200, qq(My.\$app_1.cb({"type":"ping","sub_timeout":75});\n));
+answers('GET /icomet/ping?cb=My.$app_1.cb', 200, qq(/**/My.\$app_1.cb({"type":"ping","sub_timeout":75});\n));
 answers('GET /icomet/ping?cb=', 200, qq(icomet_cb({"type":"ping","sub_timeout":75});\n));
 
 

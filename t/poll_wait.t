@@ -71,9 +71,9 @@ same(get('/icomet/sub?cname=wait7&seq=1&wait=2&noop=1'), data('wait7', 1, '', 'n
 --- play
 push_ok('wait8', 'a');
 my $answer = http('GET', '/icomet/sub?cname=wait8&seq=2&wait=0&cb=f');
-same($answer->{text}, "f([]);\n", 'empty');
+same($answer->{text}, "/**/f([]);\n", 'empty');
 same($answer->header('Content-Type'), 'text/javascript; charset=utf-8', 'Content-Type');
-same(get('/icomet/sub?cname=wait8&seq=1&wait=0&cb=f'), 'f([' . data('wait8', 1, 'a') . "]);\n", 'one message');
+same(get('/icomet/sub?cname=wait8&seq=1&wait=0&cb=f'), '/**/f([' . data('wait8', 1, 'a') . "]);\n", 'one message');
 
 
 

@@ -157,7 +157,7 @@ for my $transport (sort keys %ann) {
     matches($ann{$transport}->rest, qr/\Q$close\E/, "$transport is told");
     same($ann{$transport}->end, 'complete', "$transport ends");
 }
-matches($jsonp->rest, qr/\Af\(\Q$close\E\);?\s*\z/, 'JSONP');
+matches($jsonp->rest, qr{\A/\*\*/f\(\Q$close\E\);?\s*\z}, 'JSONP');
 same($ws->said, $close, 'ws is told');
 same($ws->said, 'close 1008 disconnected', 'and closed by 1008');
 await_subscribers('who6', 2);
@@ -240,7 +240,7 @@ same(get('/open/history?cname=who10&since=1&limit=1&reverse=true&_=7') =~ s/"age
 matches(get('/named/history?room=who10'), qr/"next_seq":4,/, 'the channel that the location says');
 matches(get('/fixed?cname=who10'), qr/"users":1,/, 'named by the directive');
 answers('GET /open/presence?cname=who10', 200, qr/"users":1,/,
-    expect => { 'Access-Control-Allow-Origin' => '*', 'Cache-Control' => 'no-cache', 'Content-Type' => 'application/json; charset=utf-8' });
+    expect => { 'Access-Control-Allow-Origin' => '*', 'Cache-Control' => 'no-cache, no-transform, private', 'Content-Type' => 'application/json; charset=utf-8' });
 refused(http('GET', "$_?cname=none"), 404, 'no_such_channel') for qw(/open/presence /open/history);
 refused(http('GET', "/open/history?cname=who10&$_"), 400, 'bad_parameter', parameter => s{=.*}{}r) for qw(since=x limit=0 reverse=yes);
 refused(http('GET', "/open/presence?cname=who10&$_"), 400, 'bad_parameter', parameter => s{=.*}{}r) for qw(cursor=x limit=1001);

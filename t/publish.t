@@ -30,9 +30,9 @@ same(get('/icomet/sub?cname=publish2&seq=1'), qq([{"type":"data","cname":"publis
 === TEST 3: cb
 --- play
 for my $endpoint (qw(pub push)) {
-    answers("GET /icomet-admin/$endpoint?cname=publish3&content=x&cb=a.b", 200, qq(a.b({"type":"ok"});\n),
+    answers("GET /icomet-admin/$endpoint?cname=publish3&content=x&cb=a.b", 200, qq(/**/a.b({"type":"ok"});\n),
         expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
-    same(post("/icomet-admin/$endpoint", 'cname=publish3&content=x&cb=f'), qq(f({"type":"ok"});\n), "POST $endpoint");
+    same(post("/icomet-admin/$endpoint", 'cname=publish3&content=x&cb=f'), qq(/**/f({"type":"ok"});\n), "POST $endpoint");
 }
 
 
@@ -114,7 +114,7 @@ same(post('/icomet-admin/pub', 'cname=publish10&content=' . encode($json)), qq({
 my $message = qq({"type":"data","cname":"publish10","seq":1,"content":"$json"});
 same($readers{sub}->rest, "$message\n", 'long poll');
 same($readers{stream}->line, "$message\n", 'stream');
-(my $event = $readers{sse}->event) =~ s/\Aid: [0-9a-f]{16}-1\n//;
+(my $event = $readers{sse}->event) =~ s/\Aid: [0-9a-f]{16}\.[0-9a-z]+-1\n//;
 same($event, "data: $message\n\n", 'sse');
 my $line;
 1 until ($line = $readers{iframe}->line) =~ /^<script/ or $line eq '';

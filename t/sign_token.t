@@ -57,7 +57,7 @@ same($fresh ne $tokens[0] ? 'another' : 'the same', 'another', 'after close, the
 === TEST 5: cb, and POST
 --- play
 answers('GET /icomet-admin/sign?cname=sign5&cb=icomet_cb_3&_=1', 200,
-    qr/\Aicomet_cb_3\(\{"type":"sign","cname":"sign5","seq":1,"token":"[0-9a-f]{32}","expires":30,"sub_timeout":30\}\);\n\z/,
+    qr{\A/\*\*/icomet_cb_3\(\{"type":"sign","cname":"sign5","seq":1,"token":"[0-9a-f]{32}","expires":30,"sub_timeout":30\}\);\n\z},
     expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
 matches(post('/icomet-admin/sign', 'cname=sign5&expires=77'), qr/"expires":77,/, 'POST');
 
@@ -88,7 +88,7 @@ my $iframe = subscribe("/icomet/iframe?cname=sign7&seq=1&token=$token");
 push_ok('sign7', 'secret');
 my $message = data('sign7', 1, 'secret');
 same($poll->rest, "$message\n", 'sub');
-same($jsonp->rest, "f($message);\n", 'JSONP');
+same($jsonp->rest, "/**/f($message);\n", 'JSONP');
 same($stream->line, "$message\n", 'stream');
 matches($sse->event, qr/\ndata: \Q$message\E\n\n\z/, 'sse');
 my $line;
@@ -111,7 +111,7 @@ for my $wrong (@wrong) {
     my $uri = "cname=sign8&seq=1$wrong";
     my $json = { 'Content-Type' => 'application/json; charset=utf-8' };
     answers("GET /icomet/$_?$uri", 200, "$message\n", expect => $json) for qw(sub poll stream);
-    answers("GET /icomet/sub?$uri&cb=f", 200, "f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
+    answers("GET /icomet/sub?$uri&cb=f", 200, "/**/f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
     answers("GET /icomet/sse?$uri", 200, "data: $message\n\n", expect => { 'Content-Type' => 'text/event-stream; charset=utf-8' });
     answers("GET /icomet/iframe?$uri", 200, qr/\n\Q<script>parent.icomet_cb($message);<\/script>\E\n\z/);
 }

@@ -17,12 +17,12 @@ same(post('/icomet-admin/push', 'cname=smoke1&content=' . encode("\"hi\"\n")), q
 my $message = '{"type":"data","cname":"smoke1","seq":1,"content":"\\"hi\\"\\n"}';
 same($open{$_}->rest, "$message\n", $_) for qw(sub poll);
 same($open{stream}->line, "$message\n", 'stream');
-matches($open{sse}->event, qr/\Aid: [0-9a-f]{16}-1\ndata: \Q$message\E\n\n\z/, 'sse');
+matches($open{sse}->event, qr/\Aid: [0-9a-f]{16}\.[0-9a-z]+-1\ndata: \Q$message\E\n\n\z/, 'sse');
 my $line;
 1 until ($line = $open{iframe}->line) =~ /^<script/ or $line eq '';
 same($line, "<script>parent.icomet_cb($message);</script>\n", 'iframe');
 same(get('/icomet/ping'), qq(icomet_cb({"type":"ping","sub_timeout":30});\n), 'ping');
-same(get('/icomet-admin/pub?cname=smoke1&content=x&cb=f'), qq(f({"type":"ok"});\n), 'pub');
+same(get('/icomet-admin/pub?cname=smoke1&content=x&cb=f'), qq(/**/f({"type":"ok"});\n), 'pub');
 same(get('/icomet-admin/broadcast?content=b'), "ok\n", 'broadcast');
 matches(get('/icomet-admin/sign?cname=smoke1'), qr/\A\{"type":"sign","cname":"smoke1","seq":1,"token":"[0-9a-f]{32}","expires":30,"sub_timeout":30\}\n\z/, 'sign');
 same(get('/icomet-admin/info?cname=smoke1'), qq({"cname": "smoke1", "subscribers": 3}\n), 'info');

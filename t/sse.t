@@ -16,7 +16,7 @@ my $sse = subscribe('/icomet/sse?cname=sse1&seq=1');
 same($sse->head, 200, 'status');
 same($sse->header('Content-Type'), 'text/event-stream; charset=utf-8', 'Content-Type');
 same($sse->header('Access-Control-Allow-Origin'), '*', 'Access-Control-Allow-Origin');
-same($sse->header('Cache-Control'), 'no-cache', 'Cache-Control');
+same($sse->header('Cache-Control'), 'no-cache, no-transform, private', 'Cache-Control');
 same($sse->header('Expires'), '0', 'Expires');
 same($sse->header('Connection'), 'keep-alive', 'Connection');
 my $epoch = epoch_of('sse1');

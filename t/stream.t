@@ -16,7 +16,7 @@ my $stream = subscribe('/icomet/stream?cname=stream1&seq=1');
 same($stream->head, 200, 'status');
 same($stream->header('Content-Type'), 'application/json; charset=utf-8', 'Content-Type');
 same($stream->header('Expires'), '0', 'Expires');
-same($stream->header('Cache-Control'), 'no-cache', 'Cache-Control');
+same($stream->header('Cache-Control'), 'no-cache, no-transform, private', 'Cache-Control');
 same($stream->header('Connection'), 'keep-alive', 'Connection');
 same($stream->header('Transfer-Encoding'), 'chunked', 'Transfer-Encoding');
 same($stream->header('Access-Control-Allow-Origin'), '*', 'Access-Control-Allow-Origin');

@@ -17,7 +17,7 @@ push_ok('sub1', 'hi');
 same($poll->head, 200, 'status');
 same($poll->header('Content-Type'), 'application/json; charset=utf-8', 'Content-Type');
 same($poll->header('Expires'), '0', 'Expires');
-same($poll->header('Cache-Control'), 'no-cache', 'Cache-Control');
+same($poll->header('Cache-Control'), 'no-cache, no-transform, private', 'Cache-Control');
 same($poll->header('Connection'), 'keep-alive', 'Connection');
 same($poll->header('Access-Control-Allow-Origin'), '*', 'Access-Control-Allow-Origin');
 same($poll->header('Access-Control-Expose-Headers'), 'ETag', 'Access-Control-Expose-Headers');

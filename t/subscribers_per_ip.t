@@ -34,7 +34,7 @@ my @open = map { subscribe("/icomet/$_?cname=ip1-$_&seq=1") } @TRANSPORTS;
 my $message = qq({"type":"429","cname":"ip1-other","seq":0,"content":"$REFUSED"});
 my $uri = 'cname=ip1-other&seq=1';
 answers("GET /icomet/$_?$uri", 200, "$message\n", expect => { 'Content-Type' => 'application/json; charset=utf-8' }) for qw(sub poll stream);
-answers("GET /icomet/sub?$uri&cb=f", 200, "f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
+answers("GET /icomet/sub?$uri&cb=f", 200, "/**/f($message);\n", expect => { 'Content-Type' => 'text/javascript; charset=utf-8' });
 answers("GET /icomet/sse?$uri", 200, "data: $message\n\n", expect => { 'Content-Type' => 'text/event-stream; charset=utf-8' });
 answers("GET /icomet/iframe?$uri", 200, qr/\n\Q<script>parent.icomet_cb($message);<\/script>\E\n\z/, expect => { 'Content-Type' => 'text/html; charset=utf-8' });
 same(get('/icomet-admin/check?cname=ip1-other'), "{}\n", 'the channel was not made');

@@ -208,7 +208,7 @@ fn polled(channel: &str, sent: &[Sent<'_>], array: bool, jsonp: bool) {
     let body = body.strip_prefix(b"before").expect("a body is appended");
     let text = std::str::from_utf8(body).expect("UTF-8");
     let read = match jsonp {
-        true => in_script(between(text, "app.on$_1(", ");\n")),
+        true => in_script(between(text, "/**/app.on$_1(", ");\n")),
         false => value(between(text, "", "\n")),
     };
     let mut expected: Vec<Value> = sent.iter().flat_map(|one| one.expected(channel)).collect();
@@ -243,7 +243,7 @@ fn answers(channel: &str, said: &str) {
         sub_timeout: 25,
     };
     let signed = written(&|out| frame::sign(Some(&Callback::DEFAULT), &sign, out));
-    let read = in_script(between(&signed, "icomet_cb(", ");\n"));
+    let read = in_script(between(&signed, "/**/icomet_cb(", ");\n"));
     assert_eq!(read["cname"], json!(channel));
     assert_eq!(read["token"], json!("30313233343536373839616263646566"));
     for html in [&info, &check, &gone, &signed] {

@@ -4,8 +4,8 @@
 
 #![no_main]
 
+use icomet_protocol::origin::{AllowedOrigins, Page};
 use icomet_websocket::handshake::{self, Request};
-use icomet_websocket::origin::AllowedOrigins;
 use icomet_websocket::{Event, FrameError, Limits, Parser};
 use libfuzzer_sys::fuzz_target;
 
@@ -78,5 +78,11 @@ fn handshake(field: &[u8]) {
     }
     let upgrade = Some(field);
     let _ = handshake::accept(&Request { upgrade, ..good });
-    let _ = AllowedOrigins::SameHost.allow(Some(field), Some(b"a.example"));
+    let page = Page {
+        origin: Some(field),
+        host: Some(b"a.example"),
+        ..Page::default()
+    };
+    let _ = AllowedOrigins::SameOrigin.allow_socket(&page);
+    let _ = AllowedOrigins::SameOrigin.allow(&page);
 }

@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn sse_events_carry_their_ids() {
-        let text = b"id: 0123456789abcdef-1\n\
+        let text = b"id: 0123456789abcdef.1z-1\n\
             data: {\"type\":\"data\",\"cname\":\"a\",\"seq\":1,\"content\":\"x\"}\n\n\
             data: {\"type\":\"noop\",\"cname\":\"a\",\"seq\":7,\"content\":\"\"}\n\nretry: 900\n";
         let want = [
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_wrong_id_is_found() {
-        let text = b"id: 0123456789abcdef-2\n\
+        let text = b"id: 0123456789abcdef.1z-2\n\
             data: {\"type\":\"data\",\"cname\":\"a\",\"seq\":1,\"content\":\"x\"}\n\n";
         assert!(messages(Transport::Sse, text).is_err());
     }

@@ -30,7 +30,8 @@ impl Message {
     /// Parses a long poll's answer that calls `callback`.
     pub fn parse_jsonp(text: &[u8], callback: &str) -> Result<Vec<Self>, String> {
         let inside = text
-            .strip_prefix(callback.as_bytes())
+            .strip_prefix(b"/**/")
+            .and_then(|rest| rest.strip_prefix(callback.as_bytes()))
             .and_then(|rest| rest.strip_prefix(b"("))
             .and_then(|rest| rest.strip_suffix(b");\n"))
             .ok_or_else(|| format!("no call: {:?}", String::from_utf8_lossy(text)))?;

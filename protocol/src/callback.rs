@@ -41,6 +41,14 @@ impl<'a> Callback<'a> {
         &self.0
     }
 
+    /// Begins a script that calls it. The comment keeps the client's own letters from standing first, where
+    /// they could make the answer look like a file of another kind.
+    pub fn open(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"/**/");
+        out.extend_from_slice(self.as_str().as_bytes());
+        out.push(b'(');
+    }
+
     /// The name by value, for a record that outlives the request's buffers.
     pub fn into_owned(self) -> Callback<'static> {
         Callback(Cow::Owned(self.0.into_owned()))

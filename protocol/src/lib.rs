@@ -20,6 +20,7 @@ pub mod frame;
 pub mod message;
 mod number;
 pub mod option;
+pub mod origin;
 pub mod params;
 pub mod resume;
 mod scan;

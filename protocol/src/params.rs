@@ -25,6 +25,12 @@ pub const MAX_EXPIRES: i64 = 31_536_000;
 /// Smallest `expires`: clients of the original send any negative `int` for the default.
 pub const MIN_EXPIRES: i64 = i32::MIN as i64;
 
+/// Parameters that come once, whatever the case of their letters.
+const KNOWN: [&str; 15] = [
+    "cname", "token", "user", "content", "seq", "noop", "cb", "epoch", "wait", "expires", "ttl",
+    "event", "detail", "limit", "cursor",
+];
+
 /// The parameters of a request, looked up where they stand.
 ///
 /// A body value wins over the query's, and the first of a name wins within each. Values are
@@ -40,6 +46,13 @@ impl<'a> Params<'a> {
     /// `query` without its `?`; `body` only if it is `application/x-www-form-urlencoded`.
     pub fn new(query: &'a [u8], body: Option<&'a [u8]>) -> Self {
         Self { query, body }
+    }
+
+    /// Refuses a known parameter that comes twice in the query, or twice in the body, in any case of its letters.
+    pub fn check_once(&self) -> Result<(), ParameterError> {
+        let twice = decode::repeated(self.query, &KNOWN)
+            .or_else(|| decode::repeated(self.body.unwrap_or_default(), &KNOWN));
+        twice.map_or(Ok(()), |name| Err(ParameterError::Twice { name }))
     }
 
     /// The decoded value of a parameter; empty for a name without `=`.
@@ -243,6 +256,11 @@ pub enum ParameterError {
     ChannelNameNotUtf8,
     /// A `cname` with a control character.
     ChannelNameControl,
+    /// A parameter that comes twice, whatever the case of its letters.
+    Twice {
+        /// The parameter.
+        name: &'static str,
+    },
     /// One channel named twice.
     ChannelNameTwice,
     /// More channels than a subscriber may have.
@@ -309,6 +327,12 @@ impl fmt::Display for ParameterError {
                 f.write_str("cname has a control character: only printable characters are taken")
             }
             Self::ChannelNameTwice => f.write_str("cname names a channel twice"),
+            Self::Twice { name } => {
+                write!(
+                    f,
+                    "{name} comes twice, in upper or lower case: give it once"
+                )
+            }
             Self::TooManyChannels { max } => {
                 write!(f, "cname names more than {max} channels")
             }

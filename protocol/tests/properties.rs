@@ -208,7 +208,7 @@ proptest! {
         let text = String::from_utf8(out).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let body = if jsonp {
             prop_assert!(!has_separator(&text));
-            between(&text, "icomet_cb(", ");\n")?
+            between(&text, "/**/icomet_cb(", ");\n")?
         } else {
             between(&text, "", "\n")?
         };

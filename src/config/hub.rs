@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use icomet_engine::{ChannelLimits, Limits, OnFull, Once, Rules, SubscribeError, Zone};
 use icomet_hooks::Hook;
-use icomet_websocket::origin::AllowedOrigins;
+use icomet_protocol::origin::AllowedOrigins;
 use icomet_websocket::rate::Rate;
 
 use crate::ffi::log;
@@ -50,8 +50,10 @@ pub struct Hub {
     pub max_batch: u32,
     /// Idle time of a subscriber before a noop, in milliseconds.
     pub polling_timeout: u64,
-    /// Whose pages may open a WebSocket.
+    /// Whose pages may open a WebSocket, ask by JSONP or in a frame, and reach the admin side.
     pub allowed_origins: AllowedOrigins,
+    /// Whether answers come as a script where `cb` asks for one.
+    pub jsonp: bool,
     /// Longest message of a WebSocket's client, in bytes.
     pub ws_max_message_size: usize,
     /// How fast each WebSocket's client may send; none: as fast as it is read.
@@ -101,7 +103,8 @@ impl Hub {
             max_idempotency_ids: 100_000,
             max_batch: 1000,
             polling_timeout: 30_000,
-            allowed_origins: AllowedOrigins::SameHost,
+            allowed_origins: AllowedOrigins::SameOrigin,
+            jsonp: true,
             ws_max_message_size: 64 << 10,
             ws_rate: Some(Rate::new(100, 256)),
             state_file: None,

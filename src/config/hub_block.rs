@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use icomet_engine::{Limits, OnFull, Zone};
 use icomet_hooks::Hook;
+use icomet_protocol::origin::{AllowedOrigins, Pattern};
 use icomet_protocol::resume::MAX_POSITIONS;
-use icomet_websocket::origin::{AllowedOrigins, is_origin};
 use icomet_websocket::rate::{MAX_BURST, MAX_PER_SECOND, Rate};
 use nginx_sys::{ngx_command_t, ngx_conf_parse, ngx_conf_t};
 
@@ -23,7 +23,7 @@ use crate::ffi::shim;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them. nginx knows each
 /// from the table in `nginx-module/icomet_module.c`.
-const PARAMETERS: [&str; 22] = [
+const PARAMETERS: [&str; 23] = [
     "zone",
     "auth",
     "max_channels",
@@ -41,6 +41,7 @@ const PARAMETERS: [&str; 22] = [
     "ws_max_message_size",
     "ws_rate",
     "allowed_origins",
+    "jsonp",
     "on_full",
     "state_file",
     "node",
@@ -228,6 +229,7 @@ impl Block {
             }
             "ws_rate" => hub.ws_rate = rate(arguments.get(1..).unwrap_or_default())?,
             "allowed_origins" => hub.allowed_origins = origins(arguments)?,
+            "jsonp" => hub.jsonp = choice(name, value, &[("on", true), ("off", false)])?,
             "node" => hub.node = Some(hook::node(value)?),
             "state_file" => hub.state_file = Some(state_file::resolve(cf, value)?),
             _ => {
@@ -336,14 +338,8 @@ fn origins(arguments: &[&[u8]]) -> Result<AllowedOrigins, String> {
     }
     let listed = given.iter().map(|origin| {
         let text = String::from_utf8_lossy(origin);
-        if is_origin(&text) {
-            Ok(text.into_owned())
-        } else {
-            Err(format!(
-                "invalid origin \"{text}\" in \"allowed_origins\": give origins as browsers send them, \
-                 as in \"https://example.com\", or \"*\" alone"
-            ))
-        }
+        Pattern::parse(&text)
+            .map_err(|right| format!("invalid origin \"{text}\" in \"allowed_origins\": {right}"))
     });
     listed.collect::<Result<_, _>>().map(AllowedOrigins::Listed)
 }

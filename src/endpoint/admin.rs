@@ -4,7 +4,7 @@
 use icomet_protocol::params::Params;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{Endpoint, channels, is_one_of, method_not_allowed, publish};
+use super::{Endpoint, channels, input, is_one_of, method_not_allowed, publish};
 use crate::answer::Answer;
 use crate::context::Context;
 use crate::ffi::guard::guarded;
@@ -73,6 +73,9 @@ fn respond(
     body: Option<&[u8]>,
 ) -> ngx_int_t {
     let params = Params::new(request.query(), body);
+    if let Err(error) = params.check_once() {
+        return input::bad(error).send(request, context);
+    }
     let answered = match endpoint {
         Endpoint::Pub => publish::publish(&request, context, &params, true),
         Endpoint::Push => publish::publish(&request, context, &params, false),

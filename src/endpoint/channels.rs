@@ -41,7 +41,7 @@ pub fn sign<'a>(
     params: &Params<'a>,
 ) -> Result<Answer, Answer> {
     let name = input::channel_name(request, context, params)?;
-    let callback = params.callback().map_err(input::bad)?;
+    let callback = input::callback(context, params)?;
     let asked = params.expires().map_err(input::bad)?;
     let timeout = context.hub.limits.of(name.as_bytes()).channel_timeout;
     let expires_ms = match u64::try_from(asked) {
@@ -180,10 +180,8 @@ pub fn psub(request: Request, context: &Context) -> ngx_int_t {
     };
     context.owner.set(Owner::Listener(hub, index));
     let headers = [
-        ("Cache-Control", "no-cache".into_value()),
+        ("Cache-Control", "no-store".into_value()),
         ("X-Accel-Buffering", "no".into_value()),
-        // Names stand in it as they are; a browser must not take them for markup.
-        ("X-Content-Type-Options", "nosniff".into_value()),
     ];
     let rc = send_head(request, 200, None, "text/plain", &headers);
     if rc == code::ERROR || rc > code::OK || request.is_header_only() {

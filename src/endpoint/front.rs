@@ -1,7 +1,6 @@
 //! The front side: subscribers.
 
 use icomet_engine::SubscribeError;
-use icomet_protocol::Callback;
 use icomet_protocol::frame::{self, Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
 use icomet_protocol::params::Params;
@@ -10,8 +9,8 @@ use icomet_websocket::handshake::Acceptance;
 use nginx_sys::ngx_int_t;
 
 use super::wanted::{Channel, Channels};
-use super::{Endpoint, input, is_one_of, look, method_not_allowed, upgrade};
-use crate::answer::{Answer, FieldValue, send_head};
+use super::{Endpoint, input, is_one_of, look, method_not_allowed, origin, upgrade};
+use crate::answer::{Answer, FOR_ONE, FieldValue, send_head};
 use crate::config::location::LocationConf;
 use crate::context::{Context, Owner};
 use crate::ffi::output::{Frame, Sent};
@@ -66,12 +65,9 @@ fn preflight(request: Request, context: &Context) -> ngx_int_t {
 
 fn ping(request: &Request, context: &Context) -> Result<ngx_int_t, Answer> {
     let params = Params::new(request.query(), None);
-    let callback = params
-        .callback()
-        .map_err(input::bad)?
-        .unwrap_or(Callback::DEFAULT);
+    let callback = input::callback(context, &params)?;
     let mut body = Vec::new();
-    frame::ping(&callback, context.hub.sub_timeout(), &mut body);
+    frame::ping(callback.as_ref(), context.hub.sub_timeout(), &mut body);
     Ok(Answer::new(200, "text/javascript", body)
         .uncached()
         .send(*request, context))
@@ -94,7 +90,10 @@ pub fn subscribe(
         _ => params.noop().map_err(input::bad)?,
     };
     let wait = params.wait().map_err(input::bad)?.map(u64::from);
-    let callback = params.callback().map_err(input::bad)?.filter(|_| poll);
+    let callback = input::callback(context, &params)?.filter(|_| poll);
+    if callback.is_some() || transport == Transport::Iframe {
+        origin::check(&request, context)?;
+    }
     let user = if echoes {
         None
     } else {
@@ -231,7 +230,7 @@ fn whole(
 fn send_stream_head(request: Request, transport: Transport, jsonp: bool) -> ngx_int_t {
     let headers = [
         ("Expires", "0".into_value()),
-        ("Cache-Control", "no-cache".into_value()),
+        ("Cache-Control", FOR_ONE.into_value()),
         ("Access-Control-Allow-Origin", "*".into_value()),
         // Buffering proxies (nginx itself among them) pass each message on at once.
         ("X-Accel-Buffering", "no".into_value()),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use icomet_protocol::Callback;
 use icomet_protocol::params::{
     ChannelNames, ParameterError, Params, check_channel_name, check_user,
 };
@@ -10,6 +11,18 @@ use crate::answer::Answer;
 use crate::config::location::ChannelSource;
 use crate::context::Context;
 use crate::ffi::request::Request;
+
+/// The JSONP callback, where the hub has JSONP.
+pub fn callback<'a>(
+    context: &Context,
+    params: &Params<'a>,
+) -> Result<Option<Callback<'a>>, Answer> {
+    let callback = params.callback().map_err(bad)?;
+    if callback.is_some() && !context.hub.jsonp {
+        return Err(Answer::error(403, "", "JSONP is off here: ask without cb"));
+    }
+    Ok(callback)
+}
 
 /// The channels that a subscriber names, at most `max`; noted for the log.
 pub fn channel_names<'a>(

@@ -22,7 +22,7 @@ pub fn publish<'a>(
     encoded: bool,
 ) -> Result<Answer, Answer> {
     let name = input::channel_name(request, context, params)?;
-    let callback = params.callback().map_err(input::bad)?;
+    let callback = input::callback(context, params)?;
     let ttl = params.ttl().map_err(input::bad)?;
     let event = params.event().map_err(input::bad)?;
     let published = with_content(params, encoded, |content| {

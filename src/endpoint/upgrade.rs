@@ -3,10 +3,9 @@
 use icomet_websocket::handshake::{self, Acceptance, HandshakeError, VERSION};
 use nginx_sys::ngx_int_t;
 
-use super::{front, method_not_allowed};
+use super::{front, method_not_allowed, origin};
 use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::Context;
-use crate::ffi::log;
 use crate::ffi::request::{HTTP_11, Method, Request, code};
 use crate::worker::websocket;
 
@@ -52,20 +51,8 @@ fn negotiate(request: &Request, context: &Context) -> Result<Acceptance, Answer>
         extensions: extensions.as_deref(),
     };
     let acceptance = handshake::accept(&asked).map_err(refusal)?;
-    let origin = list("origin");
-    if !context
-        .hub
-        .allowed_origins
-        .allow(origin.as_deref(), request.header("host"))
-    {
-        log::info(
-            "a page of another origin asked for a WebSocket; allowed_origins does not name it",
-        );
-        return Err(Answer::error(
-            403,
-            "",
-            "pages of this origin may not connect",
-        ));
+    if !context.hub.allowed_origins.allow_socket(&request.page()) {
+        return Err(origin::refused());
     }
     Ok(acceptance)
 }

@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use std::borrow::Cow;
 
+use icomet_protocol::origin::Page;
 use nginx_sys::{
     NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_OPTIONS, NGX_HTTP_POST, ngx_http_cleanup_add,
     ngx_http_complex_value, ngx_http_complex_value_t, ngx_http_discard_request_body,
@@ -143,6 +144,27 @@ impl Request {
     fn header_at(&self, name: &str, skip: usize) -> *mut ngx_str_t {
         // SAFETY: the request is live, and the name is only read.
         unsafe { shim::icomet_request_header(self.as_ptr(), name.as_ptr(), name.len(), skip) }
+    }
+
+    /// What a browser says of the page that asks.
+    pub fn page(&self) -> Page<'_> {
+        let mut fields = [ngx_str_t::empty(); 4];
+        // SAFETY: the request is live; the shim writes four strings, which live in its pool.
+        let (twice, tls) = unsafe {
+            let twice = shim::icomet_request_page(self.as_ptr(), fields.as_mut_ptr());
+            (twice, shim::icomet_request_tls(self.as_ptr()))
+        };
+        // SAFETY: a field that was sent is a string of the live request.
+        let sent = |field: ngx_str_t| (!field.data.is_null()).then(|| unsafe { bytes(field) });
+        let [site, origin, referer, host] = fields.map(sent);
+        Page {
+            site,
+            origin,
+            referer,
+            twice: twice != 0,
+            host,
+            tls: tls != 0,
+        }
     }
 
     /// The version of HTTP, as nginx numbers it: 1001 is 1.1.

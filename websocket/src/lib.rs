@@ -14,7 +14,6 @@
 pub mod deflate;
 pub mod frame;
 pub mod handshake;
-pub mod origin;
 pub mod parser;
 pub mod rate;
 

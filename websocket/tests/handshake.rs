@@ -2,7 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use icomet_websocket::handshake::{HandshakeError, Request, accept};
-use icomet_websocket::origin::{AllowedOrigins, is_origin};
 
 const GOOD: Request<'_> = Request {
     upgrade: Some(b"websocket"),
@@ -93,54 +92,5 @@ fn compression() {
         "permessage-deflate; client_max_window_bits; client_max_window_bits",
     ] {
         assert_eq!(agreed(offer), None, "{offer}");
-    }
-}
-
-#[test]
-fn origins() {
-    let same = AllowedOrigins::SameHost;
-    let allow = |origins: &AllowedOrigins, origin: &str, host: &str| {
-        origins.allow(Some(origin.as_bytes()), Some(host.as_bytes()))
-    };
-    assert!(same.allow(None, Some(b"a.example")));
-    for (origin, host) in [
-        ("https://a.example", "a.example"),
-        ("https://a.example", "A.example:443"),
-        ("http://a.example:8080", "a.example:8080"),
-        ("http://[::1]:8080", "[::1]:8080"),
-    ] {
-        assert!(allow(&same, origin, host), "{origin} {host}");
-    }
-    for (origin, host) in [
-        ("https://b.example", "a.example"),
-        ("http://a.example:8080", "a.example"),
-        ("https://a.example", "a.example:80"),
-        ("null", "a.example"),
-        ("", ""),
-        ("http://", ""),
-    ] {
-        assert!(!allow(&same, origin, host), "{origin} {host}");
-    }
-    let listed = AllowedOrigins::Listed(vec!["https://a.example".into(), "null".into()]);
-    assert!(allow(&listed, "https://A.example", "other"));
-    assert!(allow(&listed, "null", "other"));
-    assert!(!allow(&listed, "https://a.example.evil", "a.example"));
-    assert!(allow(
-        &AllowedOrigins::Any,
-        "https://b.example",
-        "a.example"
-    ));
-    for good in ["null", "https://a.example", "http://[::1]:80", "app+x://y"] {
-        assert!(is_origin(good), "{good}");
-    }
-    for bad in [
-        "",
-        "a.example",
-        "https://",
-        "https://a.example/",
-        "://a",
-        "https://a b",
-    ] {
-        assert!(!is_origin(bad), "{bad}");
     }
 }

@@ -9,12 +9,23 @@ use crate::content::{self, Place};
 use crate::number;
 
 /// Appends `ping`'s answer; `sub_timeout` is the polling timeout in seconds.
-pub fn ping(callback: &Callback<'_>, sub_timeout: u64, out: &mut Vec<u8>) {
-    wrapped(Some(callback), out, |out| {
-        out.extend_from_slice(b"{\"type\":\"ping\",\"sub_timeout\":");
-        number::write_u64(sub_timeout, out);
-        out.push(b'}');
-    });
+pub fn ping(callback: Option<&Callback<'_>>, sub_timeout: u64, out: &mut Vec<u8>) {
+    match callback {
+        Some(callback) => callback.open(out),
+        // Nothing in it is the client's.
+        None => {
+            out.extend_from_slice(Callback::DEFAULT.as_str().as_bytes());
+            out.push(b'(');
+        }
+    }
+    ping_body(sub_timeout, out);
+    out.extend_from_slice(b");\n");
+}
+
+fn ping_body(sub_timeout: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":\"ping\",\"sub_timeout\":");
+    number::write_u64(sub_timeout, out);
+    out.push(b'}');
 }
 
 /// What `sign` tells.
@@ -134,8 +145,7 @@ fn wrapped(callback: Option<&Callback<'_>>, out: &mut Vec<u8>, body: impl FnOnce
         body(out);
         return out.push(b'\n');
     };
-    out.extend_from_slice(callback.as_str().as_bytes());
-    out.push(b'(');
+    callback.open(out);
     body(out);
     out.extend_from_slice(b");\n");
 }

@@ -24,8 +24,7 @@ impl<'a> PollBatch<'a> {
     pub fn new(out: &'a mut Vec<u8>, callback: Option<&Callback<'_>>, as_array: bool) -> Self {
         let place = match callback {
             Some(callback) => {
-                out.extend_from_slice(callback.as_str().as_bytes());
-                out.push(b'(');
+                callback.open(out);
                 Place::Script
             }
             None => Place::Json,

@@ -31,6 +31,33 @@ pub(crate) fn find<'a>(source: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     None
 }
 
+/// The first of `names` that comes more than once, whatever its case: nginx's `$arg_NAME` ignores case and
+/// takes the first, so a rule by it and we would see two values. Names are lower-case; at most 32 of them.
+pub(crate) fn repeated(source: &[u8], names: &[&'static str]) -> Option<&'static str> {
+    let mut seen = 0u32;
+    for pair in source.split(|byte| *byte == b'&') {
+        // A key's escapes take three bytes for one; no name is longer than this.
+        let head = &pair[..pair.len().min(MAX_KEY * 3 + 1)];
+        let raw = head.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let key = decode(raw);
+        let Some(at) = names
+            .iter()
+            .position(|name| name.as_bytes().eq_ignore_ascii_case(&key))
+        else {
+            continue;
+        };
+        let bit = 1u32.checked_shl(at as u32).unwrap_or(0);
+        if seen & bit != 0 {
+            return names.get(at).copied();
+        }
+        seen |= bit;
+    }
+    None
+}
+
+/// Longest name of a parameter that is looked for.
+const MAX_KEY: usize = 8;
+
 /// Percent-decodes `raw`, with `+` as a space. A `%` without two hex digits stands for itself.
 pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = scan::find_url_escape(raw) else {

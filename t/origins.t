@@ -1,0 +1,91 @@
+# Pages of other origins: the admin side, JSONP, frames; and fields that every answer has.
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IcometTest;
+use Test::Nginx::Socket 'no_plan';
+
+set_up();
+run_tests();
+
+__DATA__
+
+=== TEST 1: the admin side refuses what a browser says is of another site
+--- play
+for my $fields (['Sec-Fetch-Site: cross-site'], ['Sec-Fetch-Site: same-site'], ['Origin: http://other'], ['Origin: null'], ['Origin: https://localhost'],
+    ['Sec-Fetch-Site: cross-site', 'Origin: http://localhost'], ['Origin: http://localhost', 'Origin: http://localhost'], ['Referer: http://other/page']) {
+    for my $uri ('sign?cname=or1&cb=f', 'push?cname=or1&content=x', 'api/channels') {
+        my $answer = http('GET', "/icomet-admin/$uri", headers => $fields);
+        same($answer->{status}, 403, "@$fields: $uri");
+        matches($answer->{text}, qr/allowed_origins/, 'what would be right');
+        same($answer->header('Access-Control-Allow-Origin'), undef, 'unreadable');
+    }
+}
+same(get('/icomet-admin/check?cname=or1'), "{}\n", 'nothing was done');
+for my $fields ([], ['Sec-Fetch-Site: same-origin'], ['Sec-Fetch-Site: none'], ['Origin: http://localhost'], ['Sec-Fetch-Site: same-origin', 'Origin: null'],
+    ['Referer: http://localhost/page']) {
+    same(http('GET', '/icomet-admin/sign?cname=or1s&cb=f', headers => $fields)->{status}, 200, "@$fields");
+}
+
+
+
+=== TEST 2: but what allowed_origins names
+--- hub: allowed_origins https://A.example:443 https://*.b.example;
+--- play
+for my $origin (qw(https://a.example https://x.b.example)) {
+    my $answer = http('GET', '/icomet-admin/push?cname=or2&content=x', headers => ['Sec-Fetch-Site: cross-site', "Origin: $origin"]);
+    same($answer->{status}, 200, $origin);
+    same($answer->header('Access-Control-Allow-Origin'), $origin, 'readable');
+    same($answer->header('Vary'), 'Origin', 'Vary');
+}
+same(http('GET', '/icomet-admin/push?cname=or2&content=x', headers => ["Origin: $_"])->{status}, 403, $_)
+    for qw(http://a.example https://b.example https://xb.example);
+
+
+
+=== TEST 3: JSONP and frames
+--- hub: allowed_origins https://a.example;
+--- play
+get('/icomet-admin/push?cname=or3&content=x');
+for my $uri ('sub?cname=or3&seq=1&cb=f', 'poll?cname=or3&seq=1&cb=f', 'iframe?cname=or3&seq=9') {
+    for my $fields (['Sec-Fetch-Site: cross-site'], ['Sec-Fetch-Site: same-site', 'Referer: https://b.example/'], ['Referer: https://b.example/https://a.example']) {
+        errors("GET /icomet/$uri", 403, qr/allowed_origins/, headers => $fields);
+    }
+}
+for my $fields ([], ['Sec-Fetch-Site: same-origin'], ['Sec-Fetch-Site: cross-site', 'Referer: https://a.example/page'], ['Referer: http://localhost/']) {
+    same(http('GET', '/icomet/sub?cname=or3&seq=1&cb=f', headers => $fields)->{status}, 200, "@$fields");
+}
+same(http('GET', '/icomet/sub?cname=or3&seq=1', headers => ['Sec-Fetch-Site: cross-site', 'Origin: https://b.example'])->{status}, 200, 'without cb CORS decides');
+
+
+
+=== TEST 4: jsonp off
+--- hub: jsonp off;
+--- play
+errors("GET $_", 403, qr/JSONP is off/) for '/icomet/sub?cname=or4&seq=1&cb=f', '/icomet/ping?cb=f', '/icomet-admin/sign?cname=or4&cb=f', '/icomet-admin/push?cname=or4&content=x&cb=f';
+same(http('GET', '/icomet/ping')->{status}, 200, 'ping');
+same(get('/icomet-admin/check?cname=or4'), "{}\n", 'nothing was done');
+
+
+
+=== TEST 5: who may keep and guess
+--- play
+for my $uri ('/icomet-admin/push?cname=or5&content=x', '/icomet-admin/api/channels', '/icomet-admin/none', '/icomet-admin/push') {
+    my $answer = http('GET', $uri);
+    same($answer->header('Cache-Control'), 'no-store', "$uri: Cache-Control");
+    same($answer->header('X-Content-Type-Options'), 'nosniff', "$uri: nosniff");
+}
+my $poll = http('GET', '/icomet/sub?cname=or5&seq=1');
+same($poll->header('Cache-Control'), 'no-cache, no-transform, private', 'poll: Cache-Control');
+same($poll->header('X-Content-Type-Options'), 'nosniff', 'poll: nosniff');
+my $sse = subscribe('/icomet/sse?cname=or5&seq=1');
+same($sse->header('X-Content-Type-Options'), 'nosniff', 'sse: nosniff');
+
+
+
+=== TEST 6: a parameter that comes twice
+--- play
+errors("GET $_", 400, qr/cname comes twice/) for map { ("/icomet/sub?$_&seq=1", "/icomet/ping?$_", "/icomet-admin/push?$_&content=x") }
+    'CNAME=or6&cname=or6s', 'cname=or6&cname=or6s', '%63name=or6s&cname=or6';
+matches(post('/icomet-admin/push', 'cname=or6&Cname=or6s&content=x'), qr/cname comes twice/, 'form');
+same(get("/icomet-admin/check?cname=$_"), "{}\n", 'nothing was done') for qw(or6 or6s);

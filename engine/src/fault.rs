@@ -3,7 +3,7 @@
 //!
 //! A process of its own (a worker of nginx) is told by a signal, once it has called [`obey_signals`]:
 //! `sigqueue` with [`orders`] and a value of zero or more arms, [`DISARM`] takes that back, and
-//! [`VERIFY`] asks for a check of the zones, which [`take_verify`] finds.
+//! [`VERIFY`] asks for a check of the zones, which [`take_verify`] finds; values from `PANIC` down ask for a panic.
 
 /// Called before each store.
 #[cfg(not(feature = "fault-injection"))]
@@ -11,13 +11,18 @@
 pub fn step() {}
 
 #[cfg(feature = "fault-injection")]
-pub use armed::{DISARM, VERIFY, arm, disarm, obey_signals, orders, step, take_verify};
+pub use armed::{
+    DISARM, VERIFY, arm, disarm, obey_signals, orders, panic_as_asked, panic_at_last, step,
+    take_verify,
+};
 
 #[cfg(feature = "fault-injection")]
 mod armed {
     use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
     static LEFT: AtomicI64 = AtomicI64::new(-1);
+    static PANICS: AtomicBool = AtomicBool::new(false);
+    static TO_PANIC: AtomicI64 = AtomicI64::new(-1);
     static TO_VERIFY: AtomicBool = AtomicBool::new(false);
 
     /// The value of a signal that takes an earlier one back.
@@ -25,6 +30,10 @@ mod armed {
 
     /// The value of a signal that asks for a check of the zones.
     pub const VERIFY: i32 = -2;
+
+    /// A signal of this value, or `n` less, asks for a panic in the next housekeeping: before its store
+    /// number `n`, or at its end.
+    pub const PANIC: i32 = -16;
 
     /// The signal that carries orders; nginx uses none of the real-time ones.
     pub fn orders() -> i32 {
@@ -47,6 +56,14 @@ mod armed {
         let value = unsafe { (*info).si_value().sival_ptr } as usize as u32 as i32;
         match value {
             VERIFY => TO_VERIFY.store(true, Ordering::Relaxed),
+            value if value <= PANIC => {
+                TO_PANIC.store(i64::from(PANIC) - i64::from(value), Ordering::Relaxed);
+            }
+            DISARM => {
+                TO_PANIC.store(-1, Ordering::Relaxed);
+                PANICS.store(false, Ordering::Relaxed);
+                LEFT.store(-1, Ordering::Relaxed);
+            }
             value => LEFT.store(i64::from(value.max(-1)), Ordering::Relaxed),
         }
     }
@@ -54,6 +71,24 @@ mod armed {
     /// Whether a check of the zones was asked for since the last time.
     pub fn take_verify() -> bool {
         TO_VERIFY.swap(false, Ordering::Relaxed)
+    }
+
+    /// Begins what is to panic, if that was asked for since the last time.
+    pub fn panic_as_asked() {
+        let left = TO_PANIC.swap(-1, Ordering::Relaxed);
+        if left >= 0 {
+            PANICS.store(true, Ordering::Relaxed);
+            LEFT.store(left, Ordering::Relaxed);
+        }
+    }
+
+    /// Panics if that was to be done, and there were not as many stores.
+    pub fn panic_at_last() {
+        let asked = PANICS.swap(false, Ordering::Relaxed);
+        if asked {
+            LEFT.store(-1, Ordering::Relaxed);
+        }
+        assert!(!asked, "asked for at the end");
     }
 
     /// Kills this process, as by `kill -9`, before the store number `n` from now (0: the next).
@@ -75,6 +110,10 @@ mod armed {
         }
         LEFT.store(left - 1, Ordering::Relaxed);
         if left == 0 {
+            assert!(
+                !PANICS.swap(false, Ordering::Relaxed),
+                "asked for inside the engine"
+            );
             // SAFETY: plain system calls; SIGKILL to oneself does not return.
             unsafe {
                 libc::kill(libc::getpid(), libc::SIGKILL);

@@ -102,6 +102,7 @@ lint:
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --release --locked --manifest-path fuzz/Cargo.toml --no-default-features \
 		--target-dir $(CARGO_TARGET_DIR)/fuzz -- -D warnings
 	shellcheck script/*.sh demo/two-nodes/run.sh .ci/run
+	script/check-docs.sh
 
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine

@@ -25,13 +25,16 @@ read -ra addresses <<<"${LISTEN:-}"
 for address in "${addresses[@]}"; do
     case $address in
         127.0.0.1) continue ;;
-        '*') listen="$listen listen *:$port;" ;;
+        '*')
+            listen="$listen listen *:$port;"
+            address="every address of IPv4"
+            ;;
         *[!0-9a-fA-F.:]*) die "LISTEN=$address is not an address: LISTEN='192.0.2.7 ::1', or LISTEN='*' for all of IPv4" ;;
         *:*) listen="$listen listen [$address]:$port;" ;;
         [0-9]*.*.*.*[0-9]) listen="$listen listen $address:$port;" ;;
         *) die "LISTEN=$address is not an address: LISTEN='192.0.2.7 ::1', or LISTEN='*' for all of IPv4" ;;
     esac
-    at="$at $address"
+    at="$at${at:+,} $address"
 done
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }

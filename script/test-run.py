@@ -113,9 +113,9 @@ def main():
     serves(None, ["127.0.0.1"], alone)
     serves("127.0.0.1", ["127.0.0.1"], alone)
     serves("127.0.0.2", ["127.0.0.1", "127.0.0.2"], "It listens at 127.0.0.2 too")
-    serves("*", ["0.0.0.0"], "It listens at * too")
+    serves("*", ["0.0.0.0"], "It listens at every address of IPv4 too")
     if pathlib.Path("/proc/net/if_inet6").exists() and "lo" in pathlib.Path("/proc/net/if_inet6").read_text():
-        serves("127.0.0.2 ::1", ["127.0.0.1", "127.0.0.2", "::1"], "It listens at 127.0.0.2 ::1 too")
+        serves("127.0.0.2 ::1", ["127.0.0.1", "127.0.0.2", "::1"], "It listens at 127.0.0.2, ::1 too")
     for wrong in ("8081", "everybody", "127.0.0.2;", "$(id)", "127.0.0.2:80/x", "10.0.0", "&"):
         refused(wrong)
     print("make run listens where it is told: all good")

@@ -64,6 +64,71 @@ icomet_request_is_stream(ngx_http_request_t *r)
 
 
 /*
+ * Has the kernel end the connection when what was sent on it stays without an
+ * acknowledgement for so long, as that to a client that has vanished does, or
+ * when its client takes nothing for so long.  It costs nothing while nothing is
+ * under way.  A connection of HTTP/2 keeps the shortest time that was asked for.
+ * Where the socket is not one of TCP (unix:, HTTP/3) the kernel knows no such
+ * option, and there is nothing to do.
+ */
+
+void
+icomet_request_bound_silence(ngx_http_request_t *r, ngx_msec_t timeout)
+{
+#ifdef TCP_USER_TIMEOUT
+    socklen_t          len;
+    unsigned int       value, current;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+    value = (unsigned int) timeout;
+
+    if (icomet_request_is_stream(r)) {
+        len = sizeof(current);
+
+        if (getsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &current, &len)
+            == 0
+            && current != 0 && current <= value)
+        {
+            return;
+        }
+    }
+
+    if (setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof(value))
+        == -1)
+    {
+        ngx_log_debug0(NGX_LOG_DEBUG_HTTP, c->log, ngx_socket_errno,
+                       "icomet TCP_USER_TIMEOUT was not set");
+    }
+#endif
+}
+
+
+/*
+ * The subscription ends, and its connection may serve another request, whose
+ * client may be as slow as nginx lets it.  On the others the last bytes are
+ * still bounded, and HTTP/2 may have more subscribers.
+ */
+
+void
+icomet_request_unbound_silence(ngx_http_request_t *r)
+{
+#ifdef TCP_USER_TIMEOUT
+    unsigned int  value;
+
+    if (!r->header_sent || !r->keepalive || icomet_request_is_stream(r)) {
+        return;
+    }
+
+    value = 0;
+
+    (void) setsockopt(r->connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value,
+                      sizeof(value));
+#endif
+}
+
+
+/*
  * A client that went away together with its request has used up the read event:
  * the handlers set for the held request must see it (as ngx_http_upstream does).
  */

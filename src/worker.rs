@@ -11,6 +11,7 @@ pub mod broadcast;
 pub mod channel;
 pub mod delivery;
 pub mod doorbell;
+pub mod failing;
 pub mod fanout;
 pub mod frames;
 pub mod generation;
@@ -130,9 +131,17 @@ thread_local! {
 }
 
 /// Works on this process's state; `None` in a process that serves nothing (master, cache manager),
-/// or when called from inside itself.
+/// or when called from inside itself: that is an error of ours, after which this worker ends.
+#[track_caller]
 pub fn with<R>(work: impl FnOnce(&mut Worker) -> R) -> Option<R> {
-    WORKER.with(|cell| cell.try_borrow_mut().ok()?.as_mut().map(work))
+    let place = core::panic::Location::caller();
+    WORKER.with(|cell| match cell.try_borrow_mut() {
+        Ok(mut worker) => worker.as_mut().map(work),
+        Err(_) => {
+            failing::entered_twice(place);
+            None
+        }
+    })
 }
 
 /// Makes this process a worker.

@@ -73,8 +73,8 @@ class Sign:
     def test_callback(self):
         status, kind, body = self.sign("public.news", cb="jQuery.take_1$")
         self.assertEqual((status, kind), (200, "text/javascript; charset=utf-8"), body)
-        self.assertTrue(body.startswith("jQuery.take_1$({") and body.endswith("});\n"), body)
-        self.assertEqual(json.loads(body[len("jQuery.take_1$(") : -3])["cname"], "public.news")
+        self.assertTrue(body.startswith("/**/jQuery.take_1$({") and body.endswith("});\n"), body)
+        self.assertEqual(json.loads(body[len("/**/jQuery.take_1$(") : -3])["cname"], "public.news")
 
     def test_bad_callback_is_refused(self):
         for callback in ("alert(1)//", "a b", "<script>", "take\n", "x" * 129, "\u00fc"):

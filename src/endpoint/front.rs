@@ -19,8 +19,8 @@ use crate::ffi::{address, event, log};
 use crate::sink::{Held, media_type};
 use crate::worker::delivery::{farewell, retry};
 use crate::worker::frames::single;
-use crate::worker::parking;
 use crate::worker::subscribe::{Ask, Outcome, Wanted, status_of};
+use crate::worker::{idle, parking};
 use crate::worker::{websocket, with};
 
 /// Serves a front-side endpoint.
@@ -269,6 +269,7 @@ fn hold(
         context.close();
         return rc;
     }
+    request.bound_silence(idle::longest_silence(context.hub.polling_timeout));
     // Sent before the request is held: a client that has gone already must not end the request under
     // nginx, which is still in this handler.
     let sent = context.output.send(request, begin, 0);

@@ -1,8 +1,11 @@
 //! Timers and posted events of a worker, its clock, and its state of exit.
 
-use core::ptr::{NonNull, addr_of};
+use core::ptr::{NonNull, addr_of, addr_of_mut};
 
-use nginx_sys::{ngx_current_msec, ngx_cycle_t, ngx_event_t, ngx_exiting, ngx_quit, ngx_terminate};
+use nginx_sys::{
+    NGX_PROCESS_WORKER, ngx_current_msec, ngx_cycle_t, ngx_event_t, ngx_exiting, ngx_process,
+    ngx_quit, ngx_terminate,
+};
 
 use super::shim;
 
@@ -72,6 +75,26 @@ impl Event {
 pub fn now() -> u64 {
     // SAFETY: nginx writes it from this thread alone.
     unsafe { addr_of!(ngx_current_msec).read() as u64 }
+}
+
+/// Has this worker end gracefully, as `nginx -s quit` does to all; `false` when this process is no worker
+/// that a master would replace.
+pub fn quit() -> bool {
+    // SAFETY: plain variables: the one is set before a process begins, the other is what nginx's own handler
+    // of SIGQUIT sets; the loop of a worker looks at it after each turn.
+    unsafe {
+        let is_worker = ngx_process as u32 == NGX_PROCESS_WORKER;
+        if is_worker {
+            addr_of_mut!(ngx_quit).write_volatile(1);
+        }
+        is_worker
+    }
+}
+
+/// Has this worker end at once, as `nginx -s stop` does to all. Nothing but a worker may call it.
+pub fn terminate() {
+    // SAFETY: as above; nginx's own handler of SIGTERM sets it.
+    unsafe { addr_of_mut!(ngx_terminate).write_volatile(1) }
 }
 
 /// Whether this worker was told to end at once.

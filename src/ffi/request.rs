@@ -454,6 +454,22 @@ impl Request {
         }
     }
 
+    /// Has the kernel end the connection when what was sent on it is not acknowledged, or not taken, for so
+    /// many milliseconds; where it is not of TCP nothing is done.
+    pub fn bound_silence(self, milliseconds: u64) {
+        let milliseconds = usize::try_from(milliseconds.min(i32::MAX as u64)).unwrap_or(0);
+        // SAFETY: the request is live, and so is its connection with its open descriptor; the kernel
+        // copies the option's value during the call.
+        unsafe { shim::icomet_request_bound_silence(self.as_ptr(), milliseconds) }
+    }
+
+    /// Takes [`Request::bound_silence`] back for an endless answer that ends, if another request may come
+    /// on its connection.
+    pub fn unbound_silence(self) {
+        // SAFETY: as in bound_silence.
+        unsafe { shim::icomet_request_unbound_silence(self.as_ptr()) }
+    }
+
     /// Ends a request from within one of its own handlers, which nginx follows up itself; it must not
     /// be touched afterwards.
     ///

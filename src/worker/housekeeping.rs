@@ -19,23 +19,24 @@ const SOON: u64 = 10;
 /// nginx calls it when the housekeeping timer has run out.
 pub unsafe extern "C" fn icomet_on_housekeeping(_event: *mut nginx_sys::ngx_event_t) {
     guarded("housekeeping", (), || {
-        let more = with(Worker::keep_house).unwrap_or(false);
+        // First, so that no error in what follows keeps this from being done again.
+        with(|worker| worker.housekeeping.set_timer(PERIOD));
+        if with(Worker::keep_house) == Some(true) {
+            with(|worker| worker.housekeeping.set_timer(SOON));
+        }
         handover::greet_elders();
         #[cfg(feature = "fault-injection")]
         if icomet_engine::fault::take_verify() {
             with(|worker| worker.verify());
         }
-        with(|worker| {
-            worker
-                .housekeeping
-                .set_timer(if more { SOON } else { PERIOD })
-        });
     });
 }
 
 impl Worker {
     /// Does what is due; whether more is.
     pub fn keep_house(&mut self) -> bool {
+        #[cfg(feature = "fault-injection")]
+        icomet_engine::fault::panic_as_asked();
         self.say_what_was_dropped();
         let now = event::now();
         let mut wake = WakeSet::default();
@@ -73,6 +74,8 @@ impl Worker {
             }
         }
         self.ring(&wake);
+        #[cfg(feature = "fault-injection")]
+        icomet_engine::fault::panic_at_last();
         more
     }
 

@@ -10,17 +10,15 @@ pub unsafe extern "C" fn icomet_on_tick(_event: *mut nginx_sys::ngx_event_t) {
     guarded("tick", (), tick);
 }
 
+/// How many milliseconds what was sent on an endless answer may stay unacknowledged, so that a client
+/// that has vanished is gone within twice polling_timeout: its next noop is sent within one, some ticks
+/// late at worst, and starts the kernel's clock. A long poll is answered within one.
+pub fn longest_silence(polling_timeout: u64) -> u64 {
+    polling_timeout - (polling_timeout / 8).min(5 * wheel::SLOT)
+}
+
 fn tick() {
-    let now = event::now();
-    let due = with(|worker| worker.wheel.due(&mut worker.subscribers, now)).unwrap_or_default();
-    with(|worker| {
-        worker.overdue.extend(due);
-        if !worker.overdue.is_empty() {
-            worker.fanout.post();
-        }
-    });
-    presence::repeat(now);
-    shutdown::step();
+    // First, so that no error in what follows keeps this from being done again.
     with(|worker| {
         if worker.is_holding() {
             let delay = if worker.drain.is_some() {
@@ -31,4 +29,14 @@ fn tick() {
             worker.tick.set_timer(delay);
         }
     });
+    let now = event::now();
+    let due = with(|worker| worker.wheel.due(&mut worker.subscribers, now)).unwrap_or_default();
+    with(|worker| {
+        worker.overdue.extend(due);
+        if !worker.overdue.is_empty() {
+            worker.fanout.post();
+        }
+    });
+    presence::repeat(now);
+    shutdown::step();
 }

@@ -111,6 +111,7 @@ impl Leaving {
                 if seq.is_some() {
                     context.seq.set(seq);
                 }
+                request.unbound_silence();
                 last(request, context)
             }
             None => code::ERROR,

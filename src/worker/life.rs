@@ -23,8 +23,8 @@ use super::record::Records;
 use super::users::Users;
 use super::wheel::Wheel;
 use super::{
-    Worker, address, doorbell, fanout, generation, hooks, housekeeping, idle, install, parking,
-    uninstall,
+    Worker, address, doorbell, failing, fanout, generation, hooks, housekeeping, idle, install,
+    parking, uninstall,
 };
 use crate::config::main::MainConf;
 use crate::endpoint::api::publish;
@@ -194,6 +194,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
     // The loop does not run yet, and could sleep before the end of its first turn.
     worker.wake_all();
     worker.housekeeping.set_timer(housekeeping::PERIOD);
+    failing::watch(event(failing::icomet_on_last, true)?);
     install(worker);
     handover::join();
     #[cfg(feature = "fault-injection")]

@@ -29,6 +29,12 @@ const DISARM: i32 = -1;
 /// The order to check the zones.
 const VERIFY: i32 = -2;
 
+/// The order to panic before the first store of the next housekeeping; less for later ones.
+const PANIC: i32 = -16;
+
+/// A worker told to panic does so before one of so many stores, or at the end.
+const PANIC_STORES: i32 = 60;
+
 /// A worker told to die does so before one of so many stores.
 const STORES: i32 = 3_000;
 
@@ -42,6 +48,8 @@ pub enum Event {
     Kill,
     /// A worker dies inside the engine.
     Fault,
+    /// A worker panics in its housekeeping, mostly inside the engine.
+    Panic,
     /// SIGSTOP of a worker, and SIGCONT two seconds later.
     Stop,
     /// `nginx -s reload`.
@@ -54,9 +62,10 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Event; 6] = [
+    pub const ALL: [Event; 7] = [
         Event::Kill,
         Event::Fault,
+        Event::Panic,
         Event::Stop,
         Event::Reload,
         Event::Flood,
@@ -73,6 +82,7 @@ impl Event {
         match self {
             Event::Kill => "kill",
             Event::Fault => "fault",
+            Event::Panic => "panic",
             Event::Stop => "stop",
             Event::Reload => "reload",
             Event::Flood => "flood",
@@ -174,6 +184,16 @@ impl Disturber {
                 };
                 self.world.condemn(worker);
                 Ok(signal_with(worker, orders(), self.rng.i32(0..STORES)))
+            }
+            Event::Panic => {
+                let Some(worker) = self.rng.choice(self.nginx.serving_workers()) else {
+                    return Ok(false);
+                };
+                self.world.condemn(worker);
+                // It sends its clients away as at a reload.
+                self.world.reload();
+                let order = PANIC - self.rng.i32(0..PANIC_STORES);
+                Ok(signal_with(worker, orders(), order))
             }
             Event::Stop => {
                 let Some(worker) = self.rng.choice(self.nginx.serving_workers()) else {

@@ -96,7 +96,7 @@ impl Options {
     /// The events that this build of the module allows.
     pub fn events(&self) -> Vec<Event> {
         let mut events = self.events.clone();
-        events.retain(|event| self.fault || *event != Event::Fault);
+        events.retain(|event| self.fault || !matches!(event, Event::Fault | Event::Panic));
         events
     }
 }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn options_are_read_and_bad_ones_refused() {
         let mut options = Options::default();
-        options.set("events", "kill,fault").unwrap();
+        options.set("events", "kill,fault,panic").unwrap();
         options.set("seconds", "1.5").unwrap();
         options.set("park", "off").unwrap();
         assert_eq!(
@@ -117,7 +117,7 @@ mod tests {
             "no fault without its module"
         );
         options.fault = true;
-        assert_eq!(options.events(), [Event::Kill, Event::Fault]);
+        assert_eq!(options.events(), [Event::Kill, Event::Fault, Event::Panic]);
         assert_eq!(options.time, Duration::from_millis(1500));
         for (name, value) in [
             ("events", "rain"),

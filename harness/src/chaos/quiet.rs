@@ -63,7 +63,8 @@ impl Quiet {
             Ok::<_, HttpError>(world.traffic.write().await)
         })
         .await?;
-        nginx.renewed(&[]).await?;
+        // Who has panicked does not stay.
+        nginx.renewed(&failed(&nginx.log_from(self.log)?)).await?;
         world.reloads.fetch_add(1, Relaxed);
         world.reloading.store(false, Relaxed);
 
@@ -154,15 +155,45 @@ fn on_purpose(line: &str, world: &World) -> bool {
         .and_then(|pid| pid.parse().ok());
     match worker {
         Some(worker) => world.is_condemned(worker),
-        None => world.kills.load(Relaxed) > 0 && line.contains("sendmsg() failed"),
+        None => {
+            world.kills.load(Relaxed) > 0 && line.contains("sendmsg() failed")
+                || line.starts_with("thread ") && line.contains(" panicked at ")
+                || FAILING.iter().any(|text| line.contains(text))
+                    && process(line).is_some_and(|worker| world.is_condemned(worker))
+        }
     }
+}
+
+/// What a worker says that has panicked because it was asked to, and with it the requests it gave up.
+const FAILING: [&str; 4] = [
+    "internal error in ",
+    "this worker ends after an internal error",
+    "open socket #",
+    "aborting",
+];
+
+/// The process that wrote a line of the log.
+fn process(line: &str) -> Option<i32> {
+    let (_, rest) = line.split_once("[alert] ")?;
+    rest.split_once('#')?.0.parse().ok()
+}
+
+/// The workers that have panicked.
+fn failed(log: &str) -> Vec<i32> {
+    let lines = log.lines();
+    let lines = lines.filter(|line| line.contains("internal error in "));
+    lines.filter_map(process).collect()
 }
 
 /// What may stand in the log of a whole run, which was looked at after each round already.
 pub fn allowed(world: &World) -> Vec<&'static str> {
     match world.kills.load(Relaxed) {
         0 => Vec::new(),
-        _ => vec!["exited on signal 9", "sendmsg() failed"],
+        _ => [
+            &["exited on signal 9", "sendmsg() failed", " panicked at "][..],
+            &FAILING,
+        ]
+        .concat(),
     }
 }
 

@@ -38,7 +38,8 @@ fn nobody() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn hook(url: &str, options: &str) -> Result<(tempfile::NamedTempFile, String)> {
+/// A hook with a secret of its own, and the file that this is in.
+pub fn hook(url: &str, options: &str) -> Result<(tempfile::NamedTempFile, String)> {
     let secret = tempfile::NamedTempFile::new()?;
     std::fs::write(secret.path(), SECRET)?;
     let hook = format!("{url} secret={} {options}", secret.path().display());

@@ -32,6 +32,7 @@ mod shutdown;
 mod slow_reader;
 mod stopped_readers;
 pub mod storm;
+mod vanished;
 mod ws_hammer;
 
 /// A check under way.
@@ -159,6 +160,12 @@ pub fn all() -> Vec<Check> {
             about: "2,000 clients that vanish are counted off; keepalive goes on after long polls",
             has_figures: false,
             run: |setup| Box::pin(clients_gone::run(setup)),
+        },
+        Check {
+            name: "vanished",
+            about: "clients whose network is gone without a word: off within 2 x polling_timeout, hooks told",
+            has_figures: false,
+            run: |setup| Box::pin(vanished::run(setup)),
         },
         Check {
             name: "hasty",

@@ -102,7 +102,7 @@ impl Jsonp {
         );
         let text = response.text();
         let argument = text
-            .strip_prefix("icomet_cb_0(")
+            .strip_prefix("/**/icomet_cb_0(")
             .and_then(|rest| rest.strip_suffix(");\n"))
             .with_context(|| format!("script {text:?}"))?;
         self.polling = false;
@@ -222,7 +222,7 @@ async fn sign(hub: HubAddress) -> Result<String> {
     );
     let text = admin.ask(&target).await?.text();
     let argument = text
-        .strip_prefix("icomet_cb_0(")
+        .strip_prefix("/**/icomet_cb_0(")
         .and_then(|rest| rest.strip_suffix(");\n"))
         .with_context(|| format!("sign {text:?}"))?;
     let value: serde_json::Value = serde_json::from_str(argument)?;
@@ -251,7 +251,7 @@ async fn wrong_token(hub: HubAddress) -> Result<()> {
         let text = response.text();
         ensure!(
             response.head.status == 200
-                && text.starts_with("icomet_cb_0({\"type\":\"401\"")
+                && text.starts_with("/**/icomet_cb_0({\"type\":\"401\"")
                 && text.contains("Token error"),
             "{} {text:?}",
             response.head.status

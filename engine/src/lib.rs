@@ -27,6 +27,7 @@
 
 mod address;
 mod ahead;
+mod bell;
 mod blocks;
 mod broadcast;
 mod cell;
@@ -70,6 +71,7 @@ mod wheel;
 mod zone;
 
 pub use address::{Admission, ClientAddress, EnterError};
+pub use bell::{Bell, Bells, socket_name};
 pub use broadcast::Broadcast;
 pub use channel::ChannelRef;
 pub use dirty::DirtyList;

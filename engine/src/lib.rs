@@ -58,6 +58,7 @@ mod reap;
 mod registry;
 mod repair;
 mod restore;
+mod revoke;
 mod ring;
 mod robust;
 mod shard;

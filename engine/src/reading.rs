@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use subtle::ConstantTimeEq;
 
 use crate::cell::Ref;
-use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
+use crate::channel::{AWAY, CLOSED, Channel, ChannelRef, SIGNED};
 use crate::life::Epoch;
 use crate::limits::{ChannelLimits, Limits};
 use crate::message::{Message, MessageRef};
@@ -123,6 +123,8 @@ pub struct Window {
     pub lost: u64,
     /// An administrator closed the channel.
     pub closed: bool,
+    /// It was disconnected, and its subscribers are to stay away.
+    pub stay_away: bool,
 }
 
 /// A worker reads: messages that it finds are not freed while this lives, which is within one turn of
@@ -302,6 +304,7 @@ impl Reading<'_> {
                 next: from,
                 lost: 0,
                 closed: true,
+                stay_away: false,
             };
         };
         let guard = self.zone.lock(known.shard(), &mut WakeSet::default());
@@ -311,6 +314,7 @@ impl Reading<'_> {
                 next: from,
                 lost: 0,
                 closed: true,
+                stay_away: false,
             };
         };
         let next = channel.next.get();
@@ -321,6 +325,7 @@ impl Reading<'_> {
                 next,
                 lost: 0,
                 closed: true,
+                stay_away: channel.is(AWAY),
             };
         }
         guard.drop_outdated(channel, limits.of(guard.name(place)), now);
@@ -332,6 +337,7 @@ impl Reading<'_> {
             next,
             lost: left - from,
             closed: channel.is(CLOSED),
+            stay_away: channel.is(AWAY),
         }
     }
 

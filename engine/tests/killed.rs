@@ -100,7 +100,10 @@ fn populated() -> (World, WorkerId) {
         for user in USERS {
             join(&world, worker, "m", user);
         }
-        world.zone.order_end(b"early", None, &mut wake).unwrap();
+        world
+            .zone
+            .order_end(b"early", None, false, &mut wake)
+            .unwrap();
     }
     for n in 0..3 {
         publish_once(&world, "c9", &format!("id {n}"));
@@ -120,7 +123,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 35] = [
+const OPERATIONS: [(&str, Operation); 36] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -185,8 +188,14 @@ const OPERATIONS: [(&str, Operation); 35] = [
         }
     }),
     ("disconnect", |w, _| {
-        let ended = w.zone.disconnect(b"c3", &limits(), NOW, &mut wake());
+        let ended = w.zone.disconnect(b"c3", false, &limits(), NOW, &mut wake());
         assert_eq!(ended, Ok(Some(2)));
+    }),
+    ("revoke", |w, _| {
+        w.zone
+            .sign(b"c1", 5000, [3; 16], &limits(), NOW, &mut wake())
+            .unwrap();
+        assert_eq!(w.zone.revoke(b"c1"), Some(true));
     }),
     ("sign", |w, _| {
         w.zone
@@ -261,10 +270,12 @@ const OPERATIONS: [(&str, Operation); 35] = [
         leave(w, me, channel, "a");
     }),
     ("orders", |w, me| {
-        w.zone.order_end(b"a", Some(b"m"), &mut wake()).unwrap();
-        w.zone.order_end(b"b", None, &mut wake()).unwrap();
+        w.zone
+            .order_end(b"a", Some(b"m"), false, &mut wake())
+            .unwrap();
+        w.zone.order_end(b"b", None, false, &mut wake()).unwrap();
         w.zone.take_orders(me);
-        w.zone.order_end(b"c", None, &mut wake()).unwrap();
+        w.zone.order_end(b"c", None, false, &mut wake()).unwrap();
     }),
     ("addresses that enter and leave", |w, me| {
         for n in [1, 1, 2, 3] {
@@ -616,7 +627,7 @@ fn anything(world: &World, seed: u64) {
             17 => {
                 let _ = world.zone.members(name.as_bytes(), None, 10);
                 if random.below(4) == 0 {
-                    let _ = world.zone.order_end(b"somebody", None, &mut wake());
+                    let _ = world.zone.order_end(b"somebody", None, false, &mut wake());
                 }
                 world.zone.take_orders(me);
             }

@@ -41,6 +41,7 @@ pub struct Batch {
     /// The channel's next seq; larger than `next` when there is more than this batch took.
     pub channel_next: u64,
     closed: bool,
+    stay_away: bool,
     messages: Vec<MessageRef>,
 }
 
@@ -64,6 +65,7 @@ impl Batch {
             first,
             next,
             closed,
+            stay_away,
             ..
         } = window;
         let batch = Batch {
@@ -73,6 +75,7 @@ impl Batch {
             next,
             channel_next: next,
             closed,
+            stay_away,
             messages,
         };
         batch.fit(reading, bytes)
@@ -95,6 +98,7 @@ impl Batch {
             next,
             channel_next: next,
             closed: false,
+            stay_away: false,
             messages,
         };
         batch.fit(reading, bytes)
@@ -191,7 +195,7 @@ impl Batch {
         }
         if self.closes() {
             let seq = self.channel_next;
-            take(&Message::bare(Kind::Close, name, seq));
+            take(&Message::close(name, seq, self.stay_away));
         }
     }
 

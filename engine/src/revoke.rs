@@ -1,0 +1,20 @@
+//! A channel's token is taken away: who comes with it is refused until `sign` has given another.
+
+use crate::channel::SIGNED;
+use crate::wake::WakeSet;
+use crate::zone::Zone;
+
+impl Zone {
+    /// Takes a channel's token away. Whether it had one; `None` when there is no such channel.
+    /// Subscribers that are there stay.
+    ///
+    /// Crash: one store, of the flag without which no token is right.
+    pub fn revoke(&self, name: &[u8]) -> Option<bool> {
+        let address = self.address(name);
+        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let (_, channel) = guard.find(address, name)?;
+        let had = channel.is(SIGNED);
+        channel.unflag(SIGNED);
+        Some(had)
+    }
+}

@@ -169,6 +169,16 @@ impl Endpoint {
         )
     }
 
+    /// Whether it publishes to named channels, and so is done at once: a subrequest may ask for it.
+    pub fn publishes(self) -> bool {
+        matches!(
+            self,
+            Endpoint::Pub
+                | Endpoint::Push
+                | Endpoint::Api(Some(Operation::Publish | Operation::Batch))
+        )
+    }
+
     /// Whose it is.
     pub fn side(self) -> Side {
         match self {
@@ -209,10 +219,10 @@ fn serve(request: Request) -> ngx_int_t {
     let Some(hub) = location.hub() else {
         return code::INTERNAL_ERROR;
     };
-    if !request.is_main() {
+    if !request.is_main() && !asked(&request).is_some_and(Endpoint::publishes) {
         log::error(
-            "an icomet endpoint was asked by a subrequest, which cannot wait for messages; \
-             let the client ask it, or a back end by proxy_pass",
+            "an icomet endpoint was asked by a subrequest, which cannot wait for messages, but may \
+             publish; let the client ask it, or a back end by proxy_pass",
         );
         return code::INTERNAL_ERROR;
     }

@@ -19,12 +19,18 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
     if !is_one_of(request, &[Method::Get, Method::Post]) {
         return method_not_allowed(request, context, "GET, POST");
     }
-    if request.method() == Method::Post {
+    // X-Accel-Redirect makes a GET of a POST, and leaves the form.
+    let handed_over =
+        request.is_main() && request.has_read_body() && endpoint.publishes() && has_form(&request);
+    if request.method() == Method::Post || handed_over {
         return request.read_body(icomet_on_body);
     }
     let rc = request.discard_body();
     if rc != code::OK {
         return rc;
+    }
+    if endpoint == Endpoint::Psub && request.is_discarding() {
+        return input::late_body(request, context);
     }
     respond(request, context, endpoint, None)
 }
@@ -50,11 +56,23 @@ fn with_body(request: &Request) -> ngx_int_t {
         log::error("the request's body cannot be read back from its temporary file");
         return code::INTERNAL_ERROR;
     };
-    if !body.is_empty() && !is_form(request.content_type().unwrap_or(FORM)) {
+    if !body.is_empty() && !has_form(request) {
         let text = "the body's content type must be application/x-www-form-urlencoded";
-        return Answer::error(415, "", text).send(*request, context);
+        return Answer::error(415, "", text)
+            .header("Accept", "application/x-www-form-urlencoded")
+            .send(*request, context);
+    }
+    if !body.is_empty() && input::is_coded(request) {
+        let text = "the body must come without a content coding";
+        return Answer::error(415, "", text)
+            .header("Accept-Encoding", "identity")
+            .send(*request, context);
     }
     respond(*request, context, endpoint, Some(&body))
+}
+
+fn has_form(request: &Request) -> bool {
+    request.content_type().is_some_and(is_form)
 }
 
 fn is_form(content_type: &[u8]) -> bool {

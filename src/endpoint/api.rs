@@ -9,7 +9,7 @@ use icomet_engine::{ChannelLimits, PublishError, SubscribeError};
 use icomet_protocol::api::{Problem, publication, query};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::Endpoint;
+use super::{Endpoint, input};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
 use crate::context::Context;
@@ -157,9 +157,22 @@ fn with_body(request: &Request) -> ngx_int_t {
                  application/octet-stream, in UTF-8"
             };
             let what = Problem::new(415, "unsupported_media_type", detail);
-            return problem(&what).send(*request, context);
+            let wanted = if wants_json {
+                JSON
+            } else {
+                "application/json, text/plain, application/octet-stream"
+            };
+            return problem(&what)
+                .header("Accept", wanted)
+                .send(*request, context);
         }
     };
+    if input::is_coded(request) {
+        let detail = "the body must come without a content coding";
+        return problem(&Problem::new(415, "unsupported_content_coding", detail))
+            .header("Accept-Encoding", "identity")
+            .send(*request, context);
+    }
     let most = context.hub.max_batch as usize;
     let query = request.query();
     let answered = if media != publication::Media::Json {

@@ -310,32 +310,33 @@ icomet_is(const ngx_str_t *key, const char *name, size_t len)
 
 
 /*
- * "expires" of nginx rewrites the fields that these places name.  They name
- * copies that are not in the list, so what is sent is what icomet says.
+ * "expires" of nginx adds these fields, and rewrites them where they have a
+ * place beside the list.  Here the places name copies that are not in the list:
+ * what is sent is what icomet says, and nothing where it says nothing.
  */
 
 static ngx_int_t
-icomet_request_protect(ngx_http_request_t *r, const ngx_table_elt_t *field)
+icomet_request_protect(ngx_http_request_t *r)
 {
     ngx_table_elt_t  *copy;
 #if (nginx_version < 1023000)
     ngx_table_elt_t **place;
 #endif
 
-    copy = ngx_palloc(r->pool, sizeof(ngx_table_elt_t));
+    copy = ngx_pcalloc(r->pool, 2 * sizeof(ngx_table_elt_t));
     if (copy == NULL) {
         return NGX_ERROR;
     }
 
-    *copy = *field;
+    copy[0].hash = 1;
+    ngx_str_set(&copy[0].key, "Expires");
+    r->headers_out.expires = &copy[0];
 
-    if (icomet_is(&field->key, "Expires", sizeof("Expires") - 1)) {
-        r->headers_out.expires = copy;
-        return NGX_OK;
-    }
+    copy[1].hash = 1;
+    ngx_str_set(&copy[1].key, "Cache-Control");
 
 #if (nginx_version >= 1023000)
-    r->headers_out.cache_control = copy;
+    r->headers_out.cache_control = &copy[1];
 #else
     if (ngx_array_init(&r->headers_out.cache_control, r->pool, 1,
                        sizeof(ngx_table_elt_t *))
@@ -349,7 +350,7 @@ icomet_request_protect(ngx_http_request_t *r, const ngx_table_elt_t *field)
         return NGX_ERROR;
     }
 
-    *place = copy;
+    *place = &copy[1];
 #endif
 
     return NGX_OK;
@@ -381,11 +382,6 @@ icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
 
     if (icomet_is(key, "ETag", sizeof("ETag") - 1)) {
         r->headers_out.etag = h;
-
-    } else if (icomet_is(key, "Expires", sizeof("Expires") - 1)
-               || icomet_is(key, "Cache-Control", sizeof("Cache-Control") - 1))
-    {
-        return icomet_request_protect(r, h);
     }
 
     return NGX_OK;
@@ -442,7 +438,7 @@ icomet_request_drop_foreign(ngx_http_request_t *r)
  * the ETag names a position in a channel, so it never makes a 304.
  */
 
-void
+ngx_int_t
 icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status, off_t length,
     const ngx_str_t *type, const ngx_str_t *charset)
 {
@@ -459,6 +455,8 @@ icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status, off_t length,
     r->gzip_tested = 1;
     r->gzip_ok = 0;
 #endif
+
+    return icomet_request_protect(r);
 }
 
 

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod body;
 pub mod channels;
 pub mod command;
 pub mod detail;
@@ -242,7 +243,9 @@ fn serve(request: Request) -> ngx_int_t {
         return Answer::error(404, "", &text).send(request, context);
     };
     context.endpoint.set(Some(endpoint));
+    // What a subrequest asks for is asked by the configuration, whatever page the request is of.
     if side == Side::Admin
+        && request.is_main()
         && let Some(rc) = origin::refuse_admin(request, context, endpoint)
     {
         return rc;

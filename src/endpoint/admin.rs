@@ -4,11 +4,10 @@
 use icomet_protocol::params::Params;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{Endpoint, channels, input, is_one_of, method_not_allowed, publish};
+use super::{Endpoint, body, channels, input, is_one_of, method_not_allowed, publish};
 use crate::answer::Answer;
 use crate::context::Context;
 use crate::ffi::guard::guarded;
-use crate::ffi::log;
 use crate::ffi::request::{Method, Request, code};
 
 /// The one kind of body that the old endpoints read (HTML standard, URL-encoded form data).
@@ -52,23 +51,18 @@ fn with_body(request: &Request) -> ngx_int_t {
     else {
         return code::INTERNAL_ERROR;
     };
-    let Ok(body) = request.body() else {
-        log::error("the request's body cannot be read back from its temporary file");
-        return code::INTERNAL_ERROR;
-    };
-    if !body.is_empty() && !has_form(request) {
+    if request.body_length() > 0 && !has_form(request) {
         let text = "the body's content type must be application/x-www-form-urlencoded";
         return Answer::error(415, "", text)
             .header("Accept", "application/x-www-form-urlencoded")
             .send(*request, context);
     }
-    if !body.is_empty() && input::is_coded(request) {
-        let text = "the body must come without a content coding";
-        return Answer::error(415, "", text)
-            .header("Accept-Encoding", "identity")
-            .send(*request, context);
+    match body::read(request, context) {
+        Ok(body) => respond(*request, context, endpoint, Some(&body)),
+        Err(error) => error
+            .advise(Answer::error(error.status, "", &error.text))
+            .send(*request, context),
     }
-    respond(*request, context, endpoint, Some(&body))
 }
 
 fn has_form(request: &Request) -> bool {

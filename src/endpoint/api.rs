@@ -9,7 +9,7 @@ use icomet_engine::{ChannelLimits, PublishError, SubscribeError};
 use icomet_protocol::api::{Problem, publication, query};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{Endpoint, input};
+use super::{Endpoint, body};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
 use crate::context::Context;
@@ -139,10 +139,6 @@ fn with_body(request: &Request) -> ngx_int_t {
     else {
         return code::INTERNAL_ERROR;
     };
-    let Ok(body) = request.body() else {
-        log::error("the request's body cannot be read back from its temporary file");
-        return code::INTERNAL_ERROR;
-    };
     let media = request
         .content_type()
         .and_then(publication::Media::of_content_type);
@@ -167,12 +163,13 @@ fn with_body(request: &Request) -> ngx_int_t {
                 .send(*request, context);
         }
     };
-    if input::is_coded(request) {
-        let detail = "the body must come without a content coding";
-        return problem(&Problem::new(415, "unsupported_content_coding", detail))
-            .header("Accept-Encoding", "identity")
-            .send(*request, context);
-    }
+    let body = match body::read(request, context) {
+        Ok(body) => body,
+        Err(error) => {
+            let what = Problem::new(error.status, error.code, error.text.as_str());
+            return error.advise(problem(&what)).send(*request, context);
+        }
+    };
     let most = context.hub.max_batch as usize;
     let query = request.query();
     let answered = if media != publication::Media::Json {

@@ -126,15 +126,3 @@ pub fn late_body(request: Request, context: &Context) -> ngx_int_t {
         .uncached()
         .send(request, context)
 }
-
-/// Whether the body is sent in another form than its media type says.
-pub fn is_coded(request: &Request) -> bool {
-    match request.header_list("content-encoding") {
-        Ok(None) => false,
-        Ok(Some(coding)) => !matches!(
-            coding.trim_ascii(),
-            coding if coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
-        ),
-        Err(()) => true,
-    }
-}

@@ -385,8 +385,13 @@ impl Request {
     }
 
     /// Sets status, length (`None`: not known yet) and content type of the answer, and that it is
-    /// neither compressed nor answered by a 304.
-    pub fn set_head(self, status: u16, length: Option<usize>, media_type: &'static str) {
+    /// neither compressed nor answered by a 304. `Err` when nginx has no memory.
+    pub fn set_head(
+        self,
+        status: u16,
+        length: Option<usize>,
+        media_type: &'static str,
+    ) -> Result<(), ()> {
         let media_type = static_str(media_type);
         let charset = if media_type.len == 0 {
             static_str("")
@@ -395,15 +400,16 @@ impl Request {
         };
         let length = length.map_or(-1, |n| n as i64);
         // SAFETY: both strings are static.
-        unsafe {
+        let rc = unsafe {
             shim::icomet_request_set_head(
                 self.as_ptr(),
                 usize::from(status),
                 length,
                 &raw const media_type,
                 &raw const charset,
-            );
-        }
+            )
+        };
+        if rc == code::OK { Ok(()) } else { Err(()) }
     }
 
     /// Sends the head through nginx's header filters.
@@ -433,6 +439,13 @@ impl Request {
         // SAFETY: the request is live and its body was not read.
         let rc = unsafe { ngx_http_read_client_request_body(self.as_ptr(), Some(then)) };
         if rc >= 300 { rc } else { code::DONE }
+    }
+
+    /// How long the body is, after it was read.
+    pub fn body_length(self) -> u64 {
+        // SAFETY: the request is live, and its body was read.
+        let length = unsafe { shim::icomet_request_body_length(self.as_ptr()) };
+        u64::try_from(length).unwrap_or(0)
     }
 
     /// The body, after it was read: where it stands if that is one buffer, else a copy. `Err` when the

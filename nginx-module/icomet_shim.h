@@ -67,11 +67,13 @@ void icomet_request_unbound_silence(ngx_http_request_t *r);
 void icomet_request_no_keepalive(ngx_http_request_t *r);
 void icomet_request_upgrade(ngx_http_request_t *r);
 void icomet_request_take_input(ngx_http_request_t *r, ngx_str_t *input);
-ngx_str_t *icomet_request_header(ngx_http_request_t *r, const u_char *name,
-    size_t len, ngx_uint_t skip);
+ngx_uint_t icomet_request_headers(ngx_http_request_t *r, const u_char *name,
+    size_t len, ngx_str_t **values, ngx_uint_t max);
+ngx_uint_t icomet_request_is_discarding(ngx_http_request_t *r);
+ngx_uint_t icomet_request_has_read_body(ngx_http_request_t *r);
 ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     const ngx_str_t *value);
-void icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
+ngx_int_t icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
     off_t length, const ngx_str_t *type, const ngx_str_t *charset);
 ngx_uint_t icomet_request_page(ngx_http_request_t *r, ngx_str_t page[4]);
 ngx_uint_t icomet_request_tls(ngx_http_request_t *r);

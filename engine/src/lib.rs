@@ -66,6 +66,7 @@ mod reap;
 mod registry;
 mod repair;
 mod restore;
+mod revoke;
 mod ring;
 mod robust;
 mod room;

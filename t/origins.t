@@ -89,3 +89,26 @@ errors("GET $_", 400, qr/cname comes twice/) for map { ("/icomet/sub?$_&seq=1", 
     'CNAME=or6&cname=or6s', 'cname=or6&cname=or6s', '%63name=or6s&cname=or6';
 matches(post('/icomet-admin/push', 'cname=or6&Cname=or6s&content=x'), qr/cname comes twice/, 'form');
 same(get("/icomet-admin/check?cname=$_"), "{}\n", 'nothing was done') for qw(or6 or6s);
+
+
+
+=== TEST 7: a refusal is said in the log, once a second at most
+--- hub: jsonp off;
+--- play
+my ($from, %refused) = (time, foreign => 0, jsonp => 0);
+for (1 .. 100) {
+    for my $uri ('/icomet-admin/push?cname=or7&content=x', '/icomet-admin/api/channels', '/icomet/iframe?cname=or7') {
+        $refused{foreign}++ if http('GET', $uri, headers => ['Origin: https://b.example', 'Sec-Fetch-Site: cross-site'])->{status} == 403;
+    }
+    $refused{jsonp}++ if http('GET', '/icomet/ping?cb=f')->{status} == 403;
+}
+same("$refused{foreign} $refused{jsonp}", '300 100', 'all are refused');
+# Each worker says it by itself.
+my $most = (time - $from + 2) * worker_pids();
+my $log = IcometTest::_slurp($Test::Nginx::Util::ErrLogFile);
+for my $line ('a page of another origin asked hub "main" for what it may not: it is refused (allowed_origins)', 'a client asked hub "main" for JSONP, which is refused (jsonp off)') {
+    my $lines = () = $log =~ /\[warn\] .*icomet: \Q$line\E/g;
+    same($lines >= 1 && $lines <= $most ? 'few' : "$lines lines", 'few', $line);
+}
+my $all = () = $log =~ /icomet:.*(?:origin|JSONP)/g;
+same($all <= 2 * $most ? 'few' : "$all lines", 'few', 'and nothing else');

@@ -56,7 +56,7 @@ fn negotiate(request: &Request, context: &Context) -> Result<Acceptance, Answer>
     let acceptance = handshake::accept(&asked).map_err(refusal)?;
     input::header_list(request, "origin")?;
     if !context.hub.allowed_origins.allow_socket(&request.page()) {
-        return Err(origin::refused());
+        return Err(origin::refused(context));
     }
     Ok(acceptance)
 }

@@ -237,7 +237,7 @@ fn serve(request: Request) -> ngx_int_t {
     {
         return rc;
     }
-    if let Err(error) = Params::new(request.query(), None).check_once()
+    if let Err(error) = location.check_once(&Params::new(request.query(), None))
         && !matches!(endpoint, Endpoint::Api(_))
     {
         let rc = request.discard_body();

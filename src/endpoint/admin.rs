@@ -73,7 +73,8 @@ fn respond(
     body: Option<&[u8]>,
 ) -> ngx_int_t {
     let params = Params::new(request.query(), body);
-    if let Err(error) = params.check_once() {
+    let once = request.location().map(|it| it.check_once(&params));
+    if let Some(Err(error)) = once {
         return input::bad(error).send(request, context);
     }
     let answered = match endpoint {

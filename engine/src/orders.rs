@@ -2,6 +2,7 @@
 //!
 //! They stand in the commons, in a list for each worker. A worker takes its list whole.
 
+use crate::busy;
 use crate::cell::{Link, Long, Ref, Word};
 use crate::publish::PublishError;
 use crate::registry::WorkerId;
@@ -55,7 +56,8 @@ impl Zone {
         stay_away: bool,
         wake: &mut WakeSet,
     ) -> Result<(), PublishError> {
-        let guard = self.lock(self.commons(), wake);
+        let guard = self.lock(self.commons(), wake).ok_or(PublishError::Busy)?;
+        busy::begin();
         let number = self.header().orders.get() + 1;
         let mut written = Vec::new();
         for (slot, worker) in self.slots() {
@@ -92,7 +94,7 @@ impl Zone {
 
     /// Whether orders wait for a worker.
     pub fn has_orders(&self, worker: WorkerId) -> bool {
-        self.slot(worker.slot).orders.get().is_some()
+        self.slot(worker.slot).orders.get().is_some() && !busy::is_any_late()
     }
 
     /// Takes a worker's orders, in the order in which they were given.
@@ -100,7 +102,9 @@ impl Zone {
         if !self.has_orders(worker) {
             return Vec::new();
         }
-        let guard = self.lock_commons();
+        let Some(guard) = self.lock_commons() else {
+            return Vec::new();
+        };
         let places: Vec<_> = guard.orders(worker.slot).collect();
         let orders = places
             .iter()

@@ -46,12 +46,19 @@ fn options_are_read_from_the_body_or_the_query() {
     assert_eq!(read.ttl, Some(1500));
     assert_eq!(read.event.as_deref(), Some("e \u{e4}"));
     assert_eq!(read.exclude.as_deref(), Some("alice"));
+    let body = br#"{"channel":"c","channels":null,"content":null,"id":null,"ttl":null,"event":null,"exclude":null,"once":"o"}"#;
+    let read = publish(body, 1).unwrap();
+    assert_eq!((read.content.as_slice(), read.ttl), (&b"null"[..], None));
+    assert_eq!((read.event, read.exclude), (None, None));
+    assert_eq!(read.id.as_deref(), Some("o"));
+    let read = plain(Media::Text, b"channel=c&once=o", b"x").unwrap();
+    assert_eq!(read.id.as_deref(), Some("o"));
     for (member, code) in [
         (r#""ttl":0"#, "bad_member"),
         (r#""ttl":-1"#, "bad_member"),
         (r#""ttl":31536000.1"#, "bad_member"),
         (r#""ttl":"1""#, "wrong_type"),
-        (r#""ttl":null"#, "wrong_type"),
+        (r#""ttl":[]"#, "wrong_type"),
         (r#""event":"""#, "bad_member"),
         (r#""event":"a\nb""#, "bad_member"),
         (r#""event":1"#, "wrong_type"),
@@ -67,6 +74,8 @@ fn options_are_read_from_the_body_or_the_query() {
         ("ttl=0", "ttl"),
         ("event=%0a", "event"),
         ("exclude=", "exclude"),
+        ("once=", "once"),
+        ("id=o&once=o", "once"),
     ] {
         let query = format!("channel=c&{query}");
         let place = Some(name.to_owned());
@@ -186,7 +195,7 @@ fn a_problem_is_a_problem_detail() {
     let tree: Value = serde_json::from_slice(&problem.to_json()).unwrap();
     let expected = json!({
         "type": "about:blank", "title": "Bad Request", "status": 400, "code": "unknown_member",
-        "detail": "no such member: channel, channels, content, id, ttl, event, exclude are known", "pointer": "/x",
+        "detail": "no such member: channel, channels, content, id, ttl, event, exclude, once are known", "pointer": "/x",
     });
     assert_eq!(tree, expected);
 }

@@ -9,7 +9,7 @@ use icomet_engine::{ChannelLimits, PublishError, SubscribeError};
 use icomet_protocol::api::{Problem, publication, query};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::Endpoint;
+use super::{Endpoint, body};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
 use crate::context::Context;
@@ -139,10 +139,6 @@ fn with_body(request: &Request) -> ngx_int_t {
     else {
         return code::INTERNAL_ERROR;
     };
-    let Ok(body) = request.body() else {
-        log::error("the request's body cannot be read back from its temporary file");
-        return code::INTERNAL_ERROR;
-    };
     let media = request
         .content_type()
         .and_then(publication::Media::of_content_type);
@@ -157,7 +153,21 @@ fn with_body(request: &Request) -> ngx_int_t {
                  application/octet-stream, in UTF-8"
             };
             let what = Problem::new(415, "unsupported_media_type", detail);
-            return problem(&what).send(*request, context);
+            let wanted = if wants_json {
+                JSON
+            } else {
+                "application/json, text/plain, application/octet-stream"
+            };
+            return problem(&what)
+                .header("Accept", wanted)
+                .send(*request, context);
+        }
+    };
+    let body = match body::read(request, context) {
+        Ok(body) => body,
+        Err(error) => {
+            let what = Problem::new(error.status, error.code, error.text.as_str());
+            return error.advise(problem(&what)).send(*request, context);
         }
     };
     let most = context.hub.max_batch as usize;
@@ -189,7 +199,11 @@ fn send(request: Request, context: &Context, answered: Result<Answer, Problem>) 
 
 /// A problem as an answer.
 pub fn problem(what: &Problem) -> Answer {
-    Answer::new(what.status, Problem::MEDIA_TYPE, what.to_json())
+    let answer = Answer::new(what.status, Problem::MEDIA_TYPE, what.to_json());
+    match what.status {
+        503 => answer.header("Retry-After", "1"),
+        _ => answer,
+    }
 }
 
 /// What a publisher is told whose message was not taken.
@@ -209,6 +223,7 @@ pub fn refused(hub: &Hub, channel: &str, error: &PublishError) -> Problem {
             log::zone_full(&hub.name);
             Problem::new(507, "zone_full", "the zone of this hub is full")
         }
+        PublishError::Busy => busy(),
         PublishError::IdReused => {
             let detail = "this id was given to another message of this channel before";
             Problem::new(422, "id_reused", detail)
@@ -216,7 +231,20 @@ pub fn refused(hub: &Hub, channel: &str, error: &PublishError) -> Problem {
     }
 }
 
+/// Another worker does not give back what this needs.
+pub fn busy() -> Problem {
+    Problem::new(
+        503,
+        "busy",
+        "a worker of this server stands still: try again",
+    )
+}
+
+/// There is no such channel, or it could not be looked for.
 pub fn no_such_channel() -> Problem {
+    if icomet_engine::was_refused() {
+        return busy();
+    }
     Problem::new(404, "no_such_channel", "there is no such channel now")
 }
 

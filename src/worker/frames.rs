@@ -41,6 +41,8 @@ pub struct Batch {
     /// The channel's next seq; larger than `next` when there is more than this batch took.
     pub channel_next: u64,
     closed: bool,
+    /// A worker holds the zone: it is not known what there is ([`Window::busy`]).
+    pub busy: bool,
     stay_away: bool,
     messages: Vec<MessageRef>,
 }
@@ -65,6 +67,7 @@ impl Batch {
             first,
             next,
             closed,
+            busy,
             stay_away,
             ..
         } = window;
@@ -75,6 +78,7 @@ impl Batch {
             next,
             channel_next: next,
             closed,
+            busy,
             stay_away,
             messages,
         };
@@ -98,6 +102,7 @@ impl Batch {
             next,
             channel_next: next,
             closed: false,
+            busy: false,
             stay_away: false,
             messages,
         };

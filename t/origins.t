@@ -78,6 +78,14 @@ for my $uri ('/icomet-admin/push?cname=or5&content=x', '/icomet-admin/api/channe
 my $poll = http('GET', '/icomet/sub?cname=or5&seq=1');
 same($poll->header('Cache-Control'), 'no-cache, no-transform, private', 'poll: Cache-Control');
 same($poll->header('X-Content-Type-Options'), 'nosniff', 'poll: nosniff');
+# What goes wrong a page of another origin may read as well.
+for (['GET', '/icomet/none', 404], ['GET', '/icomet/sub?cname=or5&CNAME=or5b', 400], ['GET', '/icomet/sub', 400], ['POST', '/icomet/sub?cname=or5', 405],
+    ['GET', '/icomet/ws?cname=or5', 426], ['GET', '/icomet/presence?cname=or5', 404]) {
+    my ($method, $uri, $status) = @$_;
+    my $answer = http($method, $uri);
+    my @fields = map { $answer->header($_) // '-' } qw(Cache-Control Access-Control-Allow-Origin X-Content-Type-Options);
+    same("$answer->{status} @fields", "$status no-cache, no-transform, private * nosniff", "$method $uri");
+}
 my $sse = subscribe('/icomet/sse?cname=or5&seq=1');
 same($sse->header('X-Content-Type-Options'), 'nosniff', 'sse: nosniff');
 

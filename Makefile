@@ -16,7 +16,7 @@ export PORT ?= 8080
 
 .PHONY: help
 help:
-	@echo 'make run           install what is missing, build, serve the chat demo on PORT (8080)'
+	@echo 'make run           install what is missing, build, serve the chat demo on PORT (8080); LISTEN=* for other machines'
 	@echo 'make two-nodes     the same for demo/two-nodes: two nodes, a front, a routing table'
 	@echo 'make test          install what is missing, then every check below'
 	@echo
@@ -37,7 +37,7 @@ help:
 	@echo 'make test-sanitizer the same, nginx and the module under AddressSanitizer and UBSan'
 	@echo 'make test-fuzz     the fuzz targets: their corpus, and a few thousand inputs more'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
-	@echo 'make test-demo     demo/two-nodes as its users work with it'
+	@echo 'make test-demo     make run and demo/two-nodes as their users work with them'
 	@echo 'make test-chaos    half a minute of the next'
 	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
 	@echo 'make soak          the same for an hour'
@@ -45,7 +45,7 @@ help:
 	@echo 'make hooks-outage  hooks over a minute without their back end, and what they cost a publish'
 	@echo 'make kills         200 killed workers; and who is deaf after one, beside nchan'
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
-	@echo "make test-debian   build for Debian's own nginx, smoke suite"
+	@echo "make test-debian   install what is missing, build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
 	@echo 'make fuzz          fuzz each TARGET (default: all of fuzz/) for FUZZ_SECONDS (120)'
 	@echo 'make bench         install what is missing, compare with nchan and with a bare sender'
@@ -53,7 +53,7 @@ help:
 	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'
 
-.PHONY: setup-run setup-demo setup-test setup-java setup-examples setup-bench
+.PHONY: setup-run setup-demo setup-test setup-debian setup-java setup-examples setup-bench
 setup-run:
 	@script/setup.sh run
 
@@ -62,6 +62,9 @@ setup-demo:
 
 setup-test:
 	@script/setup.sh test
+
+setup-debian:
+	@script/setup.sh debian
 
 setup-java:
 	@script/setup.sh java
@@ -99,6 +102,7 @@ lint:
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --release --locked --manifest-path fuzz/Cargo.toml --no-default-features \
 		--target-dir $(CARGO_TARGET_DIR)/fuzz -- -D warnings
 	shellcheck script/*.sh demo/two-nodes/run.sh .ci/run
+	script/check-docs.sh
 
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
@@ -175,6 +179,7 @@ test-harness: build
 
 .PHONY: test-demo
 test-demo: build
+	script/test-run.py
 	script/test-two-nodes.py
 
 # CHAOS takes more options: make chaos CHAOS='--seconds 600 --events kill,fault --seed 7'
@@ -214,7 +219,7 @@ debian:
 test-addon: build
 	script/test-addon.sh
 
-test-debian:
+test-debian: setup-debian
 	script/test-debian.sh
 
 # BENCH takes more options: make bench BENCH='--rounds 5 --scenarios latency'

@@ -2,6 +2,7 @@
 //!
 //! They stand in the commons, in a list for each worker. A worker takes its list whole.
 
+use crate::busy;
 use crate::cell::{Link, Long, Ref, Word};
 use crate::publish::PublishError;
 use crate::registry::WorkerId;
@@ -27,6 +28,8 @@ pub struct Order {
     user_len: Word,
     /// Bytes of the channel's name; 0: all channels.
     channel_len: Word,
+    /// 1: who is ended is to stay away.
+    stay_away: Word,
 }
 
 const TEXT_AT: usize = size_of::<Order>();
@@ -40,6 +43,8 @@ pub struct EndOrder {
     pub user: Vec<u8>,
     /// On which channel; none: on all.
     pub channel: Option<Vec<u8>>,
+    /// Who is ended is told to stay away.
+    pub stay_away: bool,
 }
 
 impl Zone {
@@ -48,9 +53,11 @@ impl Zone {
         &self,
         user: &[u8],
         channel: Option<&[u8]>,
+        stay_away: bool,
         wake: &mut WakeSet,
     ) -> Result<(), PublishError> {
-        let guard = self.lock(self.commons(), wake);
+        let guard = self.lock(self.commons(), wake).ok_or(PublishError::Busy)?;
+        busy::begin();
         let number = self.header().orders.get() + 1;
         let mut written = Vec::new();
         for (slot, worker) in self.slots() {
@@ -58,7 +65,7 @@ impl Zone {
                 continue;
             }
             let order = (guard.orders(slot).count() < WAITING)
-                .then(|| guard.write_order(number, user, channel.unwrap_or_default()));
+                .then(|| guard.write_order(number, user, channel.unwrap_or_default(), stay_away));
             match order.flatten() {
                 Some(order) => written.push((slot, order)),
                 None => {
@@ -87,7 +94,7 @@ impl Zone {
 
     /// Whether orders wait for a worker.
     pub fn has_orders(&self, worker: WorkerId) -> bool {
-        self.slot(worker.slot).orders.get().is_some()
+        self.slot(worker.slot).orders.get().is_some() && !busy::is_any_late()
     }
 
     /// Takes a worker's orders, in the order in which they were given.
@@ -95,7 +102,9 @@ impl Zone {
         if !self.has_orders(worker) {
             return Vec::new();
         }
-        let guard = self.lock_commons();
+        let Some(guard) = self.lock_commons() else {
+            return Vec::new();
+        };
         let places: Vec<_> = guard.orders(worker.slot).collect();
         let orders = places
             .iter()
@@ -108,7 +117,13 @@ impl Zone {
 }
 
 impl<'z> Guard<'z> {
-    fn write_order(&self, number: u64, user: &[u8], channel: &[u8]) -> Option<Ref<Order>> {
+    fn write_order(
+        &self,
+        number: u64,
+        user: &[u8],
+        channel: &[u8],
+        stay_away: bool,
+    ) -> Option<Ref<Order>> {
         let place = self
             .allocate(TEXT_AT + user.len() + channel.len())?
             .cast::<Order>();
@@ -116,6 +131,7 @@ impl<'z> Guard<'z> {
         order.number.set(number);
         order.user_len.set(user.len() as u32);
         order.channel_len.set(channel.len() as u32);
+        order.stay_away.set(stay_away.into());
         let at = place.offset() + TEXT_AT;
         // SAFETY: the block was just allocated, and holds both texts behind the order.
         unsafe {
@@ -143,6 +159,7 @@ impl<'z> Guard<'z> {
             number: order.number.get(),
             user,
             channel: (!channel.is_empty()).then_some(channel),
+            stay_away: order.stay_away.get() != 0,
         })
     }
 

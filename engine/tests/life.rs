@@ -116,7 +116,9 @@ fn clear_and_disconnect_keep_a_life() {
     world.zone.clear(b"a").unwrap();
     assert_eq!(incarnation(&world, "a"), before);
     world.subscribe(world.me, "a", 0, Stay::Always).unwrap();
-    let ended = world.zone.disconnect(b"a", &limits(), NOW, &mut wake());
+    let ended = world
+        .zone
+        .disconnect(b"a", false, &limits(), NOW, &mut wake());
     assert_eq!(ended, Ok(Some(1)));
     world.publish("a", "2");
     assert_eq!(incarnation(&world, "a"), before);
@@ -125,6 +127,32 @@ fn clear_and_disconnect_keep_a_life() {
     assert_eq!(answer.lost.map(|lost| lost.count), Some(Some(1)));
     assert_eq!(found, 1);
     world.check();
+}
+
+#[test]
+fn subscribers_of_a_channel_are_told_to_stay_away_once() {
+    let world = World::new(SIZE);
+    for stay_away in [true, false] {
+        let (subscription, _) = world.subscribe(world.me, "a", 0, Stay::Always).unwrap();
+        let channel = subscription.channel.unwrap();
+        let ended = world
+            .zone
+            .disconnect(b"a", stay_away, &limits(), NOW, &mut wake());
+        assert_eq!(ended, Ok(Some(1)));
+        let reading = world.zone.reading(world.me);
+        let window = reading.window(channel, 1, 8, &limits(), NOW, &mut Vec::new());
+        drop(reading);
+        assert_eq!((window.closed, window.stay_away), (true, stay_away));
+        assert_eq!(world.zone.stays_away(b"a", channel.number()), stay_away);
+        // Any number may be asked for, also the channel's that has the name now.
+        assert!(!(0..9).any(|place| world.zone.stays_away(b"a", place)));
+        assert!(!world.zone.stays_away(b"a", channel.number() + 1));
+        world.zone.unsubscribe(world.me, channel, 1, &limits(), NOW);
+        let mut dirty = world.zone.take_dirty(world.me);
+        while dirty.next(&world.zone).is_some() {}
+        assert!(!world.zone.stays_away(b"a", channel.number()));
+        world.check();
+    }
 }
 
 #[test]
@@ -191,12 +219,21 @@ fn another_authority_gives_an_incarnation() {
 /// What a publisher is told again, under its id, belongs to the life in which it was published.
 #[test]
 fn a_repeated_publish_says_when_its_life_is_over() {
+    for client in [false, true] {
+        repeat_over_lives(client);
+    }
+}
+
+/// An entry's incarnation, subscribers and kind are told apart.
+fn repeat_over_lives(client: bool) {
     let world = World::new(SIZE);
+    world.subscribe(world.me, "a", 0, Stay::Always).unwrap();
     let publish = || {
         let once = Once {
             id: b"id",
             window: 1_000_000,
             most: 100,
+            client,
         };
         let publication = Publication {
             content: b"x",
@@ -213,11 +250,17 @@ fn a_repeated_publish_says_when_its_life_is_over() {
     let again = publish();
     assert!(again.repeated);
     assert_eq!(again.incarnation, first.incarnation);
+    assert_eq!((first.subscribers, again.subscribers), (1, 1));
+    world.check();
     world.zone.close(b"a", &limits(), NOW, &mut wake()).unwrap();
     assert_eq!(publish().incarnation, 0);
     world.publish("a", "next life");
     let again = publish();
-    assert_eq!((again.repeated, again.incarnation), (true, 0));
+    assert_eq!(
+        (again.repeated, again.incarnation, again.subscribers),
+        (true, 0, 1)
+    );
+    world.check();
 }
 
 /// A subscriber that moves between workers is not attached to another life in silence.
@@ -225,6 +268,11 @@ fn a_repeated_publish_says_when_its_life_is_over() {
 fn a_subscriber_is_not_passed_on_to_another_life() {
     let world = World::new(SIZE);
     let (old, new) = (world.worker(), world.worker());
+    // Others keep the page that the channel is in, so that its place is a channel's again.
+    for n in 0..64 {
+        let name = n.to_string();
+        world.subscribe(world.me, &name, 0, Stay::Always).unwrap();
+    }
     let (subscription, _) = world.subscribe(old, "a", 0, Stay::Always).unwrap();
     let life = world.life("a", subscription.channel.unwrap());
     // The worker is gone with all its counts, and the channel's place is taken by its next life.

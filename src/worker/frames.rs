@@ -41,6 +41,9 @@ pub struct Batch {
     /// The channel's next seq; larger than `next` when there is more than this batch took.
     pub channel_next: u64,
     closed: bool,
+    /// A worker holds the zone: it is not known what there is ([`Window::busy`]).
+    pub busy: bool,
+    stay_away: bool,
     messages: Vec<MessageRef>,
 }
 
@@ -64,6 +67,8 @@ impl Batch {
             first,
             next,
             closed,
+            busy,
+            stay_away,
             ..
         } = window;
         let batch = Batch {
@@ -73,6 +78,8 @@ impl Batch {
             next,
             channel_next: next,
             closed,
+            busy,
+            stay_away,
             messages,
         };
         batch.fit(reading, bytes)
@@ -95,6 +102,8 @@ impl Batch {
             next,
             channel_next: next,
             closed: false,
+            busy: false,
+            stay_away: false,
             messages,
         };
         batch.fit(reading, bytes)
@@ -191,7 +200,7 @@ impl Batch {
         }
         if self.closes() {
             let seq = self.channel_next;
-            take(&Message::bare(Kind::Close, name, seq));
+            take(&Message::close(name, seq, self.stay_away));
         }
     }
 

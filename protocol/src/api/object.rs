@@ -140,6 +140,19 @@ impl<'a> Visitor<'a> for Elements<'_> {
     }
 }
 
+/// A boolean that may be left out, which is false then.
+pub(crate) fn flag(value: Option<&RawValue>, pointer: &str) -> Result<bool, Problem> {
+    match value.map(RawValue::get) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::at(
+            pointer,
+            "wrong_type",
+            "true or false is needed",
+        )),
+    }
+}
+
 /// A string's text.
 pub(crate) fn string<'a>(value: &'a RawValue, pointer: &str) -> Result<Cow<'a, str>, Problem> {
     let text = value.get();

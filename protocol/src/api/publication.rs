@@ -289,30 +289,56 @@ pub(crate) fn channel_name<'a>(
     Ok(name)
 }
 
+/// What `disconnect` is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Disconnect<'a> {
+    /// Who is ended.
+    pub whom: Whom<'a>,
+    /// They are told to stay away.
+    pub stay_away: bool,
+    /// The channel's token is taken away first.
+    pub revoke: bool,
+}
+
 /// Whom `disconnect` ends.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Disconnect<'a> {
+pub enum Whom<'a> {
     /// All subscribers of a channel.
     Channel(Cow<'a, str>),
     /// A user's, on one channel or on all.
     User(Cow<'a, str>, Option<Cow<'a, str>>),
 }
 
-/// The body of `disconnect`: `{"channel":NAME}`, `{"user":ID}` or both.
+/// The body of `disconnect`: `{"channel":NAME}`, `{"user":ID}` or both, and what more is wanted.
 pub fn disconnect(body: &[u8]) -> Result<Disconnect<'_>, Problem> {
-    let [channel, user] = object::members(object::parse(body)?, &["channel", "user"], "")?;
+    let [channel, user, stay_away, revoke] = object::members(
+        object::parse(body)?,
+        &["channel", "user", "stay_away", "revoke"],
+        "",
+    )?;
     let channel = channel.map(|channel| channel_name(channel, "/channel"));
     let channel = channel.transpose()?;
-    match (user, channel) {
+    let whom = match (user, channel) {
         (Some(user), channel) => {
             let user = object::string(user, "/user")?;
             check_user(user.as_bytes())
                 .map_err(|error| Problem::at("/user", "bad_member", of_user(error)))?;
-            Ok(Disconnect::User(user, channel))
+            Whom::User(user, channel)
         }
-        (None, Some(channel)) => Ok(Disconnect::Channel(channel)),
-        (None, None) => Err(missing("/channel", "channel, user or both are needed")),
+        (None, Some(channel)) => Whom::Channel(channel),
+        (None, None) => return Err(missing("/channel", "channel, user or both are needed")),
+    };
+    let stay_away = object::flag(stay_away, "/stay_away")?;
+    let revoke = object::flag(revoke, "/revoke")?;
+    if revoke && matches!(whom, Whom::User(_, None)) {
+        let detail = "a token is a channel's: name the channel whose token is to be revoked";
+        return Err(Problem::at("/revoke", "bad_member", detail));
     }
+    Ok(Disconnect {
+        whom,
+        stay_away,
+        revoke,
+    })
 }
 
 pub(crate) fn check_id(id: &str) -> Result<(), String> {

@@ -5,7 +5,7 @@ use lib "$FindBin::Bin/lib";
 use IcometTest;
 use Test::Nginx::Socket 'no_plan';
 
-set_up();
+set_up(tls => 1);
 run_tests();
 
 __DATA__
@@ -89,3 +89,26 @@ errors("GET $_", 400, qr/cname comes twice/) for map { ("/icomet/sub?$_&seq=1", 
     'CNAME=or6&cname=or6s', 'cname=or6&cname=or6s', '%63name=or6s&cname=or6';
 matches(post('/icomet-admin/push', 'cname=or6&Cname=or6s&content=x'), qr/cname comes twice/, 'form');
 same(get("/icomet-admin/check?cname=$_"), "{}\n", 'nothing was done') for qw(or6 or6s);
+
+
+
+=== TEST 7: the scheme counts: a page of http://host opens no wss://host, and one of https://host no ws://host
+--- http_config
+    icomet_hub main { zone 16m; }
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1 ssl;
+        ssl_certificate     $TEST_NGINX_CERT_DIR/cert.pem;
+        ssl_certificate_key $TEST_NGINX_CERT_DIR/key.pem;
+        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet-admin/  { icomet_pub main; }
+    }
+--- play
+my @upgrade = ('Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==');
+for my $on ([https => 'http', port => port(1), tls => 1], [http => 'https']) {
+    my ($ours, $theirs, @where) = @$on;
+    my $ask = sub { my ($origin, $uri, @more) = @_; conn(@where ? ($where[1], tls => 1) : ())->request('GET', $uri, headers => ["Origin: $origin", @more])->head };
+    same($ask->("$ours://localhost", '/icomet/ws?cname=or7', @upgrade), 101, "$ours: a WebSocket of a page of its own");
+    same($ask->("$theirs://localhost", '/icomet/ws?cname=or7', @upgrade), 403, "$ours: a WebSocket of a page of $theirs");
+    same($ask->("$ours://localhost", "/icomet-admin/push?cname=or7$ours&content=x"), 200, "$ours: the admin side");
+    same($ask->("$theirs://localhost", "/icomet-admin/push?cname=or7$theirs&content=x"), 403, "$ours: the admin side, of a page of $theirs");
+}

@@ -20,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 
-DEADLINE = 40
-WHOLE = 120
+DEADLINE = 120
+WHOLE = 600
 MESSAGES = 6
 TRANSPORTS = {
     "poll": "sub?cname=%s&seq=%d",

@@ -5,7 +5,7 @@ use lib "$FindBin::Bin/lib";
 use IcometTest;
 use Test::Nginx::Socket 'no_plan';
 
-set_up();
+set_up(tls => 1);
 run_tests();
 
 __DATA__
@@ -120,3 +120,26 @@ for my $line ('a page of another origin asked hub "main" for what it may not: it
 }
 my $all = () = $log =~ /icomet:.*(?:origin|JSONP)/g;
 same($all <= 2 * $most ? 'few' : "$all lines", 'few', 'and nothing else');
+
+
+
+=== TEST 8: the scheme counts: a page of http://host opens no wss://host, and one of https://host no ws://host
+--- http_config
+    icomet_hub main { zone 16m; }
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1 ssl;
+        ssl_certificate     $TEST_NGINX_CERT_DIR/cert.pem;
+        ssl_certificate_key $TEST_NGINX_CERT_DIR/key.pem;
+        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet-admin/  { icomet_pub main; }
+    }
+--- play
+my @upgrade = ('Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==');
+for my $on ([https => 'http', port => port(1), tls => 1], [http => 'https']) {
+    my ($ours, $theirs, @where) = @$on;
+    my $ask = sub { my ($origin, $uri, @more) = @_; conn(@where ? ($where[1], tls => 1) : ())->request('GET', $uri, headers => ["Origin: $origin", @more])->head };
+    same($ask->("$ours://localhost", '/icomet/ws?cname=or8', @upgrade), 101, "$ours: a WebSocket of a page of its own");
+    same($ask->("$theirs://localhost", '/icomet/ws?cname=or8', @upgrade), 403, "$ours: a WebSocket of a page of $theirs");
+    same($ask->("$ours://localhost", "/icomet-admin/push?cname=or8$ours&content=x"), 200, "$ours: the admin side");
+    same($ask->("$theirs://localhost", "/icomet-admin/push?cname=or8$theirs&content=x"), 403, "$ours: the admin side, of a page of $theirs");
+}

@@ -45,7 +45,7 @@ help:
 	@echo 'make hooks-outage  hooks over a minute without their back end, and what they cost a publish'
 	@echo 'make kills         200 killed workers; and who is deaf after one, beside nchan'
 	@echo 'make test-addon    build by the addon script of nginx, smoke suite'
-	@echo "make test-debian   build for Debian's own nginx, smoke suite"
+	@echo "make test-debian   install what is missing, build for Debian's own nginx, smoke suite"
 	@echo "make debian        only build the module for Debian's own nginx"
 	@echo 'make fuzz          fuzz each TARGET (default: all of fuzz/) for FUZZ_SECONDS (120)'
 	@echo 'make bench         install what is missing, compare with nchan and with a bare sender'
@@ -53,7 +53,7 @@ help:
 	@echo 'make autobahn      the Autobahn testsuite against the WebSockets (needs Python 2.7)'
 	@echo 'make clean         remove target/'
 
-.PHONY: setup-run setup-demo setup-test setup-java setup-examples setup-bench
+.PHONY: setup-run setup-demo setup-test setup-debian setup-java setup-examples setup-bench
 setup-run:
 	@script/setup.sh run
 
@@ -62,6 +62,9 @@ setup-demo:
 
 setup-test:
 	@script/setup.sh test
+
+setup-debian:
+	@script/setup.sh debian
 
 setup-java:
 	@script/setup.sh java
@@ -214,7 +217,7 @@ debian:
 test-addon: build
 	script/test-addon.sh
 
-test-debian:
+test-debian: setup-debian
 	script/test-debian.sh
 
 # BENCH takes more options: make bench BENCH='--rounds 5 --scenarios latency'

@@ -2,9 +2,15 @@
 'use strict';
 
 const ROOM = 'transports';
-// A browser allows a host six connections by HTTP/1.1, all its tabs together; by another name it is another host.
-const other = location.hostname === 'localhost' ? location.origin.replace('localhost', '127.0.0.1') : location.origin;
-const urlFor = (name) => (['stream', 'poll', 'jsonp'].includes(name) ? `${other}/icomet` : '/icomet');
+// A browser allows a host six connections by HTTP/1.1, all its tabs together; by another name it is another host. This machine has two. What is
+// moved there is what any origin may read: JSONP and frames of another origin would have to stand in allowed_origins.
+const OTHER_NAMES = { 'localhost': '127.0.0.1', '127.0.0.1': 'localhost' };
+const otherName = OTHER_NAMES[location.hostname];
+const other = otherName ? location.origin.replace(location.hostname, otherName) : location.origin;
+const urlFor = (name) => (['stream', 'poll'].includes(name) ? `${other}/icomet` : '/icomet');
+
+const byOldHttp = performance.getEntriesByType('navigation')[0]?.nextHopProtocol === 'http/1.1';
+document.getElementById('crowded').hidden = otherName !== undefined || !byOldHttp;
 
 for (const name of icomet.TRANSPORTS) {
   const status = make('p', { class: 'status', 'data-state': 'connecting' }, make('span', { class: 'dot' }), 'connecting…');

@@ -47,6 +47,7 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
     icomet_hub_parameter("zone"),
     icomet_hub_parameter("auth"),
     icomet_hub_parameter("max_channels"),
+    icomet_hub_parameter("empty_channels"),
     icomet_hub_parameter("max_subscribers_per_channel"),
     icomet_hub_parameter("max_subscribers_per_ip"),
     icomet_hub_parameter("max_channels_per_subscriber"),

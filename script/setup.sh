@@ -5,6 +5,7 @@
 #   script/setup.sh run    compilers and libraries for the module and the vendored nginx
 #   script/setup.sh demo   the same, and Python for demo/two-nodes
 #   script/setup.sh test   the same, Debian's own nginx, Test::Nginx, valgrind and what the suites call
+#   script/setup.sh debian  what `run` installs, Debian's own nginx and Test::Nginx
 #   script/setup.sh java   what `run` installs, and a JDK, JUnit and Gson for clients/java
 #   script/setup.sh examples  the same, and PHP, Python, Node and curl for examples/
 #   script/setup.sh bench  what `run` installs, Debian's own nginx and nchan for it
@@ -14,9 +15,9 @@ cd "$(dirname "$0")/.."
 RUST_MIN=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 TEST_NGINX_DEB=libtest-nginx-perl_0.32.10.g8398ecb-1_all.deb
 TEST_NGINX_SHA256=ea9a9cf6b5276f071d32ac5f1660215fdd9bc0c10861858b530b05f1e16df356
-POOL=http://deb.debian.org/debian
 
 run_packages=(gcc libc6-dev make clang libclang-dev libpcre2-dev zlib1g-dev libssl-dev)
+debian_packages=(nginx nginx-dev perl)
 test_packages=(nginx nginx-dev valgrind curl openssl perl libio-socket-ssl-perl psmisc procps shellcheck
     python3-venv python3-websockets nodejs node-ws)
 java_packages=(default-jdk-headless junit4 libgoogle-gson-java)
@@ -99,21 +100,31 @@ install_without_service() {
     as_root update-rc.d nginx disable >/dev/null 2>&1 || say "could not disable the service nginx for the next boot"
 }
 
+# The place that this machine's apt has Debian's packages from, a mirror of its own perhaps.
+debian_pool() {
+    # shellcheck disable=SC2016 # the words are for apt to expand
+    apt-get indextargets --format '$(ORIGIN)/$(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n 's|^Debian/Debian ||p' | sed -n '1s|/*$||p'
+}
+
 # Test::Nginx is not in Debian 12. The package of Debian sid is pure Perl and installs with 12's own dependencies.
 install_test_nginx() {
-    local folder
+    local folder pool
     if [ -n "$(apt-cache madison libtest-nginx-perl 2>/dev/null)" ]; then
         apt_install libtest-nginx-perl
         return
     fi
+    pool=$(debian_pool)
+    [ -n "$pool" ] || die "apt's sources name no archive of Debian that Test::Nginx could be had from. Install it yourself: $TEST_NGINX_DEB
+  of Debian sid, or the perl module Test::Nginx"
     folder=$(mktemp -d)
     # _apt, as which apt downloads, must be able to write here.
     chmod 755 "$folder"
     if ! /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file \
-        "$POOL/pool/main/libt/libtest-nginx-perl/$TEST_NGINX_DEB" "$folder/$TEST_NGINX_DEB" \
+        "$pool/pool/main/libt/libtest-nginx-perl/$TEST_NGINX_DEB" "$folder/$TEST_NGINX_DEB" \
         "SHA256:$TEST_NGINX_SHA256"; then
         say "Debian's pool has another version by now: asking sid's own list"
-        download_from_sid "$folder"
+        download_from_sid "$folder" "$pool"
     fi
     apt_install -o APT::Sandbox::User=root "$folder"/libtest-nginx-perl_*.deb
     rm -rf "$folder"
@@ -160,9 +171,9 @@ install_for_tests() {
 
 # Lists of their own, so that this machine's package sources stay as they are. apt checks the signatures.
 download_from_sid() {
-    local folder=$1 options
+    local folder=$1 pool=$2 options
     mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $POOL sid main" >"$folder/sources.list"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $pool sid main" >"$folder/sources.list"
     options=(-qq -o APT::Sandbox::User=root -o "Dir::Etc::SourceList=$folder/sources.list"
         -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$folder/lists" -o "Dir::Cache=$folder/cache"
         -o Acquire::Languages=none)
@@ -170,15 +181,16 @@ download_from_sid() {
     (cd "$folder" && rm -f ./*.deb && apt-get "${options[@]}" download libtest-nginx-perl)
 }
 
-[ $# -eq 1 ] || die "usage: script/setup.sh run|demo|test|java|examples|bench"
+[ $# -eq 1 ] || die "usage: script/setup.sh run|demo|test|debian|java|examples|bench"
 case $1 in
     run) wanted=("${run_packages[@]}") ;;
     demo) wanted=("${run_packages[@]}" python3) ;;
     test) wanted=("${run_packages[@]}" "${test_packages[@]}" "${java_packages[@]}" "${examples_packages[@]}") ;;
+    debian) wanted=("${run_packages[@]}" "${debian_packages[@]}") ;;
     java) wanted=("${run_packages[@]}" "${java_packages[@]}") ;;
     examples) wanted=("${run_packages[@]}" "${examples_packages[@]}") ;;
     bench) wanted=("${run_packages[@]}" "${bench_packages[@]}") ;;
-    *) die "usage: script/setup.sh run|demo|test|java|examples|bench" ;;
+    *) die "usage: script/setup.sh run|demo|test|debian|java|examples|bench" ;;
 esac
 check_rust "$1"
 
@@ -189,7 +201,7 @@ if ! command -v apt-get >/dev/null; then
 fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
 perl_missing=""
-if [ "$1" = test ] && [ -n "$(missing_of libtest-nginx-perl)" ] && ! perl -MTest::Nginx::Socket -e 1 2>/dev/null; then
+if [[ $1 = test || $1 = debian ]] && [ -n "$(missing_of libtest-nginx-perl)" ] && ! perl -MTest::Nginx::Socket -e 1 2>/dev/null; then
     perl_missing=yes
 fi
 browser_missing=""
@@ -199,7 +211,9 @@ if [ ${#missing[@]} -eq 0 ] && [ -z "$perl_missing$browser_missing" ]; then
     exit 0
 fi
 
-say "installing for 'make $1': ${missing[*]}${perl_missing:+ libtest-nginx-perl}${browser_missing:+ $browser_package}"
+make=$1
+[ "$1" != debian ] || make=test-debian
+say "installing for 'make $make': ${missing[*]}${perl_missing:+ libtest-nginx-perl}${browser_missing:+ $browser_package}"
 as_root apt-get update -qq || say "a package list could not be refreshed; trying with what is there"
 case " ${missing[*]} " in
     *" nginx "*) install_without_service "${missing[@]}" ;;

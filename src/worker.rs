@@ -88,6 +88,8 @@ pub struct Worker {
     pub to_park: Vec<u32>,
     /// Subscribers that have more to be sent than one turn allowed.
     pub resume: VecDeque<u32>,
+    /// Subscribers that could not be looked at, because a worker holds the zone; housekeeping resumes them.
+    pub late: Vec<u32>,
     /// Subscribers that heard nothing for too long; they are out of the wheel.
     pub overdue: VecDeque<u32>,
     /// Turns taken in the fan-out, so that its kinds of work take turns.

@@ -147,7 +147,8 @@ for my $operation (qw(history presence channels)) {
 
 
 
-=== TEST 9: paths; below api/ there are operations alone
+=== TEST 9: paths; below api/ there are operations alone, in a zone of no other block's size, which a reload would keep
+--- hub: zone 5m;
 --- config
     location /icomet/       { icomet_sub main; }
     location /icomet-admin/ { icomet_pub main; }

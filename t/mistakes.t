@@ -944,3 +944,39 @@ __DATA__
 --- must_die
 --- error_log eval
 [qr/\[emerg\] .*invalid message_ttl "0": use a time from 1s to 365d, as in "30s", or "off" in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 105: empty_channels: no percent sign
+--- http_config
+    icomet_hub main { empty_channels 50; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "50": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 106: empty_channels: zero
+--- http_config
+    icomet_hub main { empty_channels 0%; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "0%": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 107: empty_channels: too much
+--- http_config
+    icomet_hub main { empty_channels 101%; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "101%": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]
+
+
+
+=== TEST 108: empty_channels: signed
+--- http_config
+    icomet_hub main { empty_channels +5%; }
+--- must_die
+--- error_log eval
+[qr/\[emerg\] .*invalid empty_channels "\+5%": use 1% to 100%, as in "50%".* in \S*nginx\.conf:\d+/]

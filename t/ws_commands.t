@@ -183,7 +183,7 @@ same($ws->said, data('cmd7', 1, 'x'), 'it goes on');
 
 === TEST 8: limits
 --- http_config
-    icomet_hub main { zone 12m; max_channels_per_subscriber 2; max_subscribers_per_channel 1; max_channels 3; max_message_size 10; }
+    icomet_hub main { zone 12m; max_channels_per_subscriber 2; max_subscribers_per_channel 1; max_channels 3; empty_channels 100%; max_message_size 10; }
 --- config
     location /icomet/    { icomet_sub main; icomet_ws_publish on; }
     location /icomet-admin/ { icomet_pub main; }
@@ -191,6 +191,8 @@ same($ws->said, data('cmd7', 1, 'x'), 'it goes on');
 my $ws = ws('/icomet/ws?cname=cmd8-a,cmd8-b&seq=1,1');
 fails($ws, '{"type":"subscribe","channel":"cmd8-c"}', 'too_many_subscriptions');
 asks($ws, '{"type":"unsubscribe","channel":"cmd8-b"}', qr/reply/);
+# Or it would go for another.
+push_ok('cmd8-b', 'x');
 my $other = ws('/icomet/ws?cname=cmd8-c&seq=1');
 asks($other, '{"type":"ping"}', qr/reply/);
 fails($ws, '{"type":"subscribe","channel":"cmd8-c"}', 'too_many_subscribers');

@@ -11,9 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use siphasher::sip::SipHasher13;
 
+use crate::busy::Later;
 use crate::cell::{Link, Long, Ref, Word};
-use crate::limits::ChannelLimits;
+use crate::limits::{ChannelLimits, OnFull};
 use crate::registry::WorkerId;
+use crate::room::{Refusal, Shortage};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -102,6 +104,16 @@ pub enum EnterError {
     TooMany,
     /// The zone has no memory for it.
     ZoneFull,
+    /// Somebody holds a lock too long.
+    Busy,
+}
+
+impl Refusal for EnterError {
+    const BUSY: Self = EnterError::Busy;
+
+    fn shortage(self) -> Option<Shortage> {
+        (self == EnterError::ZoneFull).then_some(Shortage::Memory)
+    }
 }
 
 impl fmt::Display for EnterError {
@@ -109,6 +121,7 @@ impl fmt::Display for EnterError {
         f.write_str(match self {
             EnterError::TooMany => "too many subscribers of this address",
             EnterError::ZoneFull => "the zone is full",
+            EnterError::Busy => "a worker holds the zone",
         })
     }
 }
@@ -145,12 +158,12 @@ impl Zone {
         worker: WorkerId,
         address: ClientAddress,
         max: u32,
-        limits: &impl ChannelLimits,
+        _limits: &impl ChannelLimits,
         wake: &mut WakeSet,
     ) -> Result<Admission, EnterError> {
         let (shard, bucket) = self.place_of(address);
-        let entered = self.with_room(limits.of_hub(), EnterError::ZoneFull, shard, wake, |wake| {
-            let guard = self.lock(shard, wake);
+        let entered = self.with_room(OnFull::Refuse, shard, wake, |wake| {
+            let guard = self.lock(shard, wake).ok_or(EnterError::Busy)?;
             let mut own = None;
             let mut total = 0;
             for (place, entry) in guard.entries(bucket) {
@@ -186,7 +199,9 @@ impl Zone {
         let known = Ref::<Entry>::new(admission.0).and_then(|place| Some((place, self.at(place)?)));
         let Some((place, entry)) = known else { return };
         let (shard, bucket) = self.place_of(entry.address());
-        let guard = self.lock(shard, &mut WakeSet::default());
+        let Some(guard) = self.lock(shard, &mut WakeSet::default()) else {
+            return self.put_off(Later::Leave(admission));
+        };
         entry.count.take(1);
         if entry.count.get() == 0 {
             guard.remove_entry(bucket, place, entry);
@@ -196,7 +211,9 @@ impl Zone {
     /// Subscribers that are counted for an address.
     pub fn subscribers_of(&self, address: ClientAddress) -> u64 {
         let (shard, bucket) = self.place_of(address);
-        let guard = self.lock(shard, &mut WakeSet::default());
+        let Some(guard) = self.lock(shard, &mut WakeSet::default()) else {
+            return 0;
+        };
         let entries = guard.entries(bucket);
         entries
             .filter(|(_, entry)| entry.address() == address)

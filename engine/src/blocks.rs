@@ -4,6 +4,7 @@
 //! a page, and blocks in limbo. All functions are called with the shard's lock held. A process
 //! killed inside one leaves lists that the shard's repair makes anew.
 
+use crate::busy;
 use crate::cell::{Ref, Word};
 use crate::geometry::PAGE;
 use crate::pages::{Owned, Page, RUN};
@@ -47,10 +48,30 @@ impl Guard<'_> {
         let mut block = self.try_allocate(size);
         // What waits in limbo may be past its readers by now. A block of another size than wanted
         // helps only with the last of its page, so this goes on as long as there are any.
-        while block.is_none() && self.reclaim(RECLAIM) > 0 {
+        while block.is_none()
+            && !busy::was_refused()
+            && self.reclaim(RECLAIM) + self.give_back_empty() > 0
+        {
             block = self.try_allocate(size);
         }
         block
+    }
+
+    /// Gives the pages back that were kept though all of their blocks are free; how many.
+    pub(crate) fn give_back_empty(&self) -> usize {
+        let given = (0..CLASSES).filter(|class| self.give_back_first(*class));
+        given.count()
+    }
+
+    /// Gives the first page with room of a class back, if all of its blocks are free; whether it was. Such
+    /// a page is the only one in its list.
+    fn give_back_first(&self, class: usize) -> bool {
+        let first = self.shard.partial[class].get() as usize;
+        let is_empty = first != 0 && self.zone.page(first - 1).used.get() == 0;
+        if is_empty {
+            return self.give_back_page(first - 1, class);
+        }
+        false
     }
 
     fn try_allocate(&self, size: usize) -> Option<Ref<Block>> {
@@ -116,7 +137,11 @@ impl Guard<'_> {
         let page = self.zone.page(index);
         let Some(owned) = page.owned() else { return };
         if owned.class == RUN {
-            return self.zone.give_pages(index);
+            if !self.zone.give_pages(index) {
+                // Tried again when what is in limbo is.
+                self.retire(block);
+            }
+            return;
         }
         let class = usize::from(owned.class);
         let size = usize::from(SIZES[class]);
@@ -128,14 +153,26 @@ impl Guard<'_> {
         page.free.set(number as u32 + 1);
         page.used.take(1);
         if was_full {
+            // Another one with room is there now.
+            self.give_back_first(class);
             self.link_page(index, class);
         }
-        // One page with room stays, so that a block that comes and goes costs no pool lock.
+        // One page with room stays, so that a block that comes and goes costs no pool lock, until the zone
+        // is full or the shard's wheel is turned.
         let is_only = page.previous.get() == 0 && page.next.get() == 0;
         if page.used.get() == 0 && !is_only {
-            self.unlink_page(index, class);
-            self.zone.give_pages(index);
+            self.give_back_page(index, class);
         }
+    }
+
+    /// Gives a page back that is in the list of its class, and all of whose blocks are free.
+    fn give_back_page(&self, index: usize, class: usize) -> bool {
+        self.unlink_page(index, class);
+        let given = self.zone.give_pages(index);
+        if !given {
+            self.link_page(index, class);
+        }
+        given
     }
 
     /// Puts a page with room at the head of its class's list.

@@ -8,8 +8,8 @@
 use core::mem::offset_of;
 
 use crate::cell::{Link, Ref, Word};
-use crate::geometry::MAX_SHARDS;
-use crate::limits::ChannelLimits;
+use crate::geometry::{MAX_SHARDS, PAGE};
+use crate::limits::{ChannelLimits, OnFull};
 use crate::message::{HEAD, Head, Kind};
 use crate::publication::Options;
 use crate::publish::{PublishError, RECLAIM};
@@ -83,7 +83,7 @@ impl Guard<'_> {
             count.take(1);
         }
         if body.is_done() {
-            self.zone.lock_commons().retire_body(place);
+            self.zone.retire_body_soon(place);
         }
     }
 
@@ -109,6 +109,7 @@ impl Guard<'_> {
                 at = before.next.get();
             }
         }
+        self.retire_pieces(self.zone.at(Body::message(place)).and_then(Head::pieces));
         self.retire(place);
         self.reclaim(RECLAIM);
     }
@@ -121,17 +122,29 @@ impl Guard<'_> {
         time: u64,
         owner: impl FnOnce(&Body),
     ) -> Option<Ref<Body>> {
-        let place = self
-            .allocate(size_of::<Body>() + content.len())?
-            .cast::<Body>();
+        let mut pieces = None;
+        let size = size_of::<Body>() + content.len();
+        let place = match self.allocate(size) {
+            None if size > PAGE => {
+                pieces = Some(self.write_pieces([content, &[]])?);
+                let place = self.allocate(size_of::<Body>());
+                if place.is_none() {
+                    self.free_pieces(pieces);
+                }
+                place
+            }
+            place => place,
+        };
+        let place = place?.cast::<Body>();
         let body = self.zone.at(place)?;
         owner(body);
         for count in &body.counts {
             count.set(0);
         }
         let message = Body::message(place);
+        let options = Options::default();
         self.zone
-            .write_message(message, Kind::Broadcast, content, &Options::default(), time);
+            .write_message(message, Kind::Broadcast, content, &options, time, pieces);
         body.next.set(self.shard.broadcasts.get());
         self.shard.broadcasts.set(Some(place));
         Some(place)
@@ -160,17 +173,22 @@ impl Zone {
         content: &[u8],
         now: u64,
     ) -> Result<Broadcast, PublishError> {
-        let guard = self.lock_commons();
-        guard.reclaim(RECLAIM);
-        let written = guard.write_body(content, now, |body| {
-            body.slot.set(u32::from(worker.slot));
-            body.incarnation.set(worker.incarnation);
-            body.over.set(0);
+        // Nothing is evicted for it: it would go to the channels that lose their messages.
+        let (shard, mut wake) = (self.commons(), WakeSet::default());
+        let written = self.with_room(OnFull::Refuse, shard, &mut wake, |_| {
+            let guard = self.lock_commons().ok_or(PublishError::Busy)?;
+            guard.reclaim(RECLAIM);
+            let written = guard.write_body(content, now, |body| {
+                body.slot.set(u32::from(worker.slot));
+                body.incarnation.set(worker.incarnation);
+                body.over.set(0);
+            });
+            written.ok_or(PublishError::ZoneFull)
         });
-        let Some(place) = written else {
+        if written.is_err() {
             self.header().refused_publishes.next();
-            return Err(PublishError::ZoneFull);
-        };
+        }
+        let place = written?;
         Ok(Broadcast {
             body: place,
             shard: 0,
@@ -193,7 +211,9 @@ impl Zone {
         let buckets = self.geometry().buckets as usize;
         let mut left = budget.max(1) * 8;
         while job.shard < self.shard_count() {
-            let guard = self.lock(job.shard, wake);
+            let Some(guard) = self.lock(job.shard, wake) else {
+                return false;
+            };
             while job.bucket < buckets {
                 if left == 0 {
                     return false;
@@ -212,7 +232,7 @@ impl Zone {
                     if let Some(count) = self.at(job.body).and_then(|b| b.counts.get(job.shard)) {
                         count.add(1);
                     }
-                    guard.append(channel, Body::message(job.body));
+                    guard.append(place, channel, Body::message(job.body));
                     guard.keep_until(place, channel, now + limits.channel_timeout);
                     if limits.message_ttl > 0 {
                         guard.wheel_by(place, channel, now + limits.message_ttl);
@@ -229,7 +249,28 @@ impl Zone {
         if let Some(body) = self.at(job.body) {
             body.over.set(1);
         }
-        self.lock_commons().retire_body(job.body);
+        self.retire_body_soon(job.body);
         true
+    }
+
+    /// Lets a body go that nothing refers to, or has it looked for by the next who expires channels.
+    pub(crate) fn retire_body_soon(&self, place: Ref<Body>) {
+        match self.lock_commons() {
+            Some(commons) => commons.retire_body(place),
+            None => self.header().late_bodies.set(1),
+        }
+    }
+
+    /// Lets go what [`Zone::retire_body_soon`] could not.
+    pub(crate) fn retire_late_bodies(&self, wake: &mut WakeSet) {
+        if self.header().late_bodies.get() == 0 {
+            return;
+        }
+        if let Some(commons) = self.try_lock(self.commons(), wake) {
+            self.header().late_bodies.set(0);
+            for place in commons.bodies() {
+                commons.retire_body(place);
+            }
+        }
     }
 }

@@ -22,6 +22,9 @@ pub const SIGNED: u32 = 4;
 /// Its ring may hold messages with a time of their own ([`crate::lifetime`]).
 pub const EXPIRING: u32 = 8;
 
+/// It never had a message, nor a token ([`crate::empty`]).
+pub const EMPTY: u32 = 16;
+
 /// In no slot of the wheel.
 pub const NOT_IN_WHEEL: u32 = u32::MAX;
 
@@ -66,7 +69,7 @@ pub struct Channel {
     pub records: Link<Record>,
     /// The record of the first of them.
     own: Record,
-    /// What `sign` gave.
+    /// What `sign` gave; in an empty channel its place in the list of these ([`crate::empty`]).
     pub token: [Long; 2],
     /// Which life of its name it is ([`crate::life`]).
     pub incarnation: Long,
@@ -286,6 +289,9 @@ impl<'z> Guard<'z> {
                 None => return false,
             },
         };
+        if channel.is(EMPTY) && channel.subscribers.get() == 0 {
+            self.unlist_empty(channel);
+        }
         record.count.add(1);
         channel.subscribers.add(1);
         if !channel.is(LOG) {

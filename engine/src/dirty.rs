@@ -1,7 +1,8 @@
 //! What a worker is woken for: its list of dirty channels; and how its subscribers leave.
 
+use crate::busy::{self, Later};
 use crate::cell::Ref;
-use crate::channel::{CLOSED, Channel, ChannelRef, LOG, Record};
+use crate::channel::{CLOSED, Channel, ChannelRef, EMPTY, LOG, Record};
 use crate::limits::ChannelLimits;
 use crate::registry::WorkerId;
 use crate::shard::Guard;
@@ -14,11 +15,16 @@ use crate::zone::Zone;
 pub struct DirtyList {
     at: u32,
     slot: u16,
+    /// Channels that could not be looked at before.
+    again: Vec<ChannelRef>,
 }
 
 impl DirtyList {
     /// The next channel that got something. Whatever it gets from here on makes it dirty anew.
     pub fn next(&mut self, zone: &Zone) -> Option<ChannelRef> {
+        if let Some(channel) = self.again.pop() {
+            return Some(channel);
+        }
         loop {
             let place = Ref::<Record>::new(self.at)?;
             let record = zone.at(place)?;
@@ -29,16 +35,26 @@ impl DirtyList {
                 return Some(ChannelRef(channel.units()));
             }
             // The last subscriber left while the record was in the list.
-            record.forget(zone, channel, self.slot);
+            zone.forget_record(channel, self.slot);
         }
     }
 }
 
-impl Record {
-    fn forget(&self, zone: &Zone, place: Ref<Channel>, slot: u16) {
-        let Some(known) = zone.at(place) else { return };
-        let guard = zone.lock(known.shard(), &mut WakeSet::default());
-        self.dirty.swap(0);
+impl Zone {
+    /// Takes a worker's record, which is in its list no longer, out of a channel if it is not used.
+    pub(crate) fn forget_record(&self, place: Ref<Channel>, slot: u16) {
+        let Some(known) = self.at(place) else { return };
+        let Some(guard) = self.lock(known.shard(), &mut WakeSet::default()) else {
+            return self.put_off(Later::Forget(place, slot));
+        };
+        let Some((_, record)) = guard.record(known, slot) else {
+            return;
+        };
+        record.dirty.swap(0);
+        if record.count.get() > 0 {
+            // Somebody came meanwhile, and was not told of what there was.
+            self.look_at(ChannelRef(place.units()));
+        }
         guard.leave_record(place, known, slot);
     }
 }
@@ -84,6 +100,9 @@ impl Guard<'_> {
         }
         self.shard.subscribers.take(n);
         if channel.subscribers.get() == 0 {
+            if n > 0 && channel.is(EMPTY) {
+                self.list_empty(place, channel);
+            }
             self.keep_until(place, channel, until);
             // It may be in a later slot, for a message that ends then.
             self.wheel_by(place, channel, channel.expires.get());
@@ -159,7 +178,9 @@ impl Zone {
             return;
         };
         let Some(known) = self.at(place) else { return };
-        let guard = self.lock(known.shard(), &mut WakeSet::default());
+        let Some(guard) = self.lock(known.shard(), &mut WakeSet::default()) else {
+            return self.put_off(Later::Unsubscribe(worker, channel, count, None));
+        };
         let Some((_, record)) = guard.record(known, worker.slot) else {
             return;
         };
@@ -179,7 +200,9 @@ impl Zone {
     /// Whether channels of this worker got something, or it must look at all of them.
     pub fn has_dirty(&self, worker: WorkerId) -> bool {
         let slot = self.slot(worker.slot);
-        slot.dirty.get() != 0 || slot.resync.get() != 0
+        // What goes through all shards waits while one is held.
+        let resync = slot.resync.get() != 0 && !busy::is_any_late();
+        slot.dirty.get() != 0 || resync || self.has_to_look_at()
     }
 
     /// Takes the worker's list; an earlier one must have been walked to its end.
@@ -187,6 +210,7 @@ impl Zone {
         DirtyList {
             at: self.slot(worker.slot).dirty.swap(0),
             slot: worker.slot,
+            again: self.take_to_look_at(),
         }
     }
 
@@ -199,7 +223,10 @@ impl Zone {
         }
         slot.resync.swap(0);
         for index in 0..self.shard_count() {
-            let guard = self.lock(index, &mut WakeSet::default());
+            let Some(guard) = self.lock(index, &mut WakeSet::default()) else {
+                slot.resync.set(1);
+                return false;
+            };
             // Nobody pushes a record of this shard now. What is in the list is taken out; a record
             // that says it is in the list, and is not, was being pushed by a worker that died.
             let mut at = slot.dirty.swap(0);

@@ -3,7 +3,7 @@
 //! A worker ends the subscribers of a channel that is closed. So the channel is closed, as
 //! [`Zone::close`] does, and another one takes its name, incarnation, seq, token, expiry and ring in the same critical section.
 
-use crate::channel::{CLOSED, EXPIRING, SIGNED};
+use crate::channel::{CLOSED, EMPTY, EXPIRING, SIGNED};
 use crate::limits::ChannelLimits;
 use crate::publish::PublishError;
 use crate::wake::WakeSet;
@@ -25,49 +25,48 @@ impl Zone {
     ) -> Result<Option<u32>, PublishError> {
         let limits = limits.of(name);
         let address = self.address(name);
-        self.with_room(
-            limits,
-            PublishError::ZoneFull,
-            address.shard,
-            wake,
-            |wake| {
-                let guard = self.lock(address.shard, wake);
-                let Some((place, old)) = guard.find(address, name) else {
-                    return Ok(None);
-                };
-                let subscribers = old.subscribers.get();
-                if subscribers == 0 {
-                    return Ok(Some(0));
-                }
-                let until = old.expires.get().max(now + limits.channel_timeout);
-                let flags = [SIGNED, EXPIRING]
-                    .into_iter()
-                    .filter(|flag| old.is(*flag))
-                    .sum();
-                let (new_place, new) = guard
-                    .write_channel(address.hash, name, flags, old.incarnation.get(), until)
-                    .ok_or(PublishError::ZoneFull)?;
+        self.with_room(limits.on_full, address.shard, wake, |wake| {
+            let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
+            let Some((place, old)) = guard.find(address, name) else {
+                return Ok(None);
+            };
+            let subscribers = old.subscribers.get();
+            if subscribers == 0 {
+                return Ok(Some(0));
+            }
+            let until = old.expires.get().max(now + limits.channel_timeout);
+            let flags = [SIGNED, EXPIRING, EMPTY]
+                .into_iter()
+                .filter(|flag| old.is(*flag))
+                .sum();
+            let (new_place, new) = guard
+                .write_channel(address.hash, name, flags, old.incarnation.get(), until)
+                .ok_or(PublishError::ZoneFull)?;
+            if old.is(SIGNED) {
                 new.set_token(old.token_bytes());
-                let next = old.next.get();
-                new.next.set(next);
-                new.first.set(old.first.get());
-                new.ring.set(old.ring.get());
-                guard.wheel_remove(old);
-                old.flag(CLOSED);
-                old.first.set(next);
-                old.ring.set(None);
-                old.wheel_next.set(guard.shard.closed.get());
-                guard.shard.closed.set(Some(place));
-                guard.unchain(place, old);
-                let head = self.bucket(guard.index, address.bucket);
-                new.chain.set(head.get());
-                head.set(Some(new_place));
-                guard.shard.channels.add(1);
-                // Soon, for the messages that it got.
-                guard.wheel_insert_at(new_place, new, now);
-                guard.mark_dirty(old, wake);
-                Ok(Some(subscribers))
-            },
-        )
+            }
+            let next = old.next.get();
+            new.next.set(next);
+            new.first.set(old.first.get());
+            new.ring.set(old.ring.get());
+            guard.wheel_remove(old);
+            old.flag(CLOSED);
+            old.first.set(next);
+            old.ring.set(None);
+            old.wheel_next.set(guard.shard.closed.get());
+            guard.shard.closed.set(Some(place));
+            guard.unchain(place, old);
+            let head = self.bucket(guard.index, address.bucket);
+            new.chain.set(head.get());
+            head.set(Some(new_place));
+            guard.shard.channels.add(1);
+            if new.is(EMPTY) {
+                guard.begin_empty(new_place, new);
+            }
+            // Soon, for the messages that it got.
+            guard.wheel_insert_at(new_place, new, now);
+            guard.mark_dirty(old, wake);
+            Ok(Some(subscribers))
+        })
     }
 }

@@ -67,7 +67,7 @@ impl Zone {
         let turn = header.evict_at.get() as usize;
         let others = (0..shards).map(|n| (turn + n) % shards);
         for index in core::iter::once(shard).chain(others) {
-            let gone = self.lock(index, wake).evict(turn);
+            let gone = self.lock(index, wake).map_or(0, |guard| guard.evict(turn));
             if gone > 0 {
                 for _ in 0..gone {
                     header.evictions.next();
@@ -80,11 +80,11 @@ impl Zone {
     }
 
     /// Frees what waits in the limbo of any shard, and of the commons, as far as no reader is in the
-    /// way; how many blocks. A shard that somebody holds is passed by.
+    /// way, and gives back pages whose blocks are all free; how many blocks and pages. A shard that somebody holds is passed by.
     pub(crate) fn reclaim_everywhere(&self, wake: &mut WakeSet) -> usize {
         (0..=self.shard_count())
             .filter_map(|index| self.try_lock(index, wake))
-            .map(|guard| guard.reclaim(RECLAIM))
+            .map(|guard| guard.reclaim(RECLAIM) + guard.give_back_empty())
             .sum()
     }
 }

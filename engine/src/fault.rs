@@ -12,8 +12,8 @@ pub fn step() {}
 
 #[cfg(feature = "fault-injection")]
 pub use armed::{
-    DISARM, VERIFY, arm, disarm, obey_signals, orders, panic_as_asked, panic_at_last, step,
-    take_verify,
+    DISARM, VERIFY, arm, arm_stop, disarm, left, obey_signals, orders, panic_as_asked,
+    panic_at_last, step, take_verify,
 };
 
 #[cfg(feature = "fault-injection")]
@@ -23,6 +23,7 @@ mod armed {
     static LEFT: AtomicI64 = AtomicI64::new(-1);
     static PANICS: AtomicBool = AtomicBool::new(false);
     static TO_PANIC: AtomicI64 = AtomicI64::new(-1);
+    static STOPS: AtomicBool = AtomicBool::new(false);
     static TO_VERIFY: AtomicBool = AtomicBool::new(false);
 
     /// The value of a signal that takes an earlier one back.
@@ -101,6 +102,17 @@ mod armed {
         LEFT.swap(-1, Ordering::Relaxed) >= 0
     }
 
+    /// Stops this process, as by `kill -STOP`, before the store number `n` from now.
+    pub fn arm_stop(n: u32) {
+        STOPS.store(true, Ordering::Relaxed);
+        arm(n);
+    }
+
+    /// Stores that are left until [`arm`]'s.
+    pub fn left() -> u32 {
+        u32::try_from(LEFT.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
     /// Called before each store.
     #[inline]
     pub fn step() {
@@ -109,7 +121,10 @@ mod armed {
             return;
         }
         LEFT.store(left - 1, Ordering::Relaxed);
-        if left == 0 {
+        if left == 0 && STOPS.swap(false, Ordering::Relaxed) {
+            // SAFETY: plain system calls.
+            unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+        } else if left == 0 {
             assert!(
                 !PANICS.swap(false, Ordering::Relaxed),
                 "asked for inside the engine"

@@ -124,6 +124,8 @@ mod tests {
     fn parts_do_not_overlap_and_fit() {
         for size in [1 << 20, 3_333_333, 16 << 20, 256 << 20, 8 << 30] {
             let g = Geometry::new(size).unwrap();
+            // A small number in a ring is no place of a message.
+            assert!(g.pages_at / crate::cell::UNIT as u64 > u64::from(crate::ring::LONGEST_HOLE));
             assert!(g.slots_at >= size_of::<Header>() as u64);
             assert!(g.shards_at >= g.slots_at + (size_of::<WorkerSlot>() * WORKER_SLOTS) as u64);
             let shards = (size_of::<Shard>() * (g.shards as usize + 1)) as u64;

@@ -5,6 +5,9 @@ use crate::message::MessageRef;
 use crate::reading::Reading;
 use crate::wake::WakeSet;
 
+/// Seqs that are looked at in one go from a channel's newest back.
+const PART: u64 = 4000;
+
 /// What there is of a channel's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
@@ -46,16 +49,30 @@ impl Reading<'_> {
             reverse,
         } = *page;
         let address = zone.address(name);
-        let guard = zone.lock(address.shard, &mut WakeSet::default());
+        let guard = zone.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         guard.drop_outdated(channel, limits.of(name), now);
         let (first, next) = (channel.first.get(), channel.next.get());
         let wanted = first.max(after.saturating_add(1))..next;
-        let message = |seq| Some((seq, MessageRef(Some(guard.living(channel, seq, now)?))));
-        if reverse {
-            found.extend(wanted.rev().filter_map(message).take(max));
-        } else {
-            found.extend(wanted.filter_map(message).take(max));
+        let message = |(seq, message)| (seq, MessageRef(Some(message)));
+        if !reverse {
+            let living = guard.all_living(channel, wanted, now);
+            found.extend(living.map(message).take(max));
+            return Some(History {
+                incarnation: channel.incarnation.get(),
+                first,
+                next,
+            });
+        }
+        // Part by part from the end on, because those that have ended know what follows them alone.
+        let most = found.len().saturating_add(max);
+        let mut end = wanted.end;
+        while end > wanted.start && found.len() < most {
+            let begin = end.saturating_sub(PART).max(wanted.start);
+            let part: Vec<_> = guard.all_living(channel, begin..end, now).collect();
+            let room = most - found.len();
+            found.extend(part.into_iter().rev().map(message).take(room));
+            end = begin;
         }
         Some(History {
             incarnation: channel.incarnation.get(),

@@ -15,6 +15,10 @@
 //! | page descriptors | 32 bytes for a page | |
 //! | pages | 4096 bytes | channels (120 bytes and the name), rings, messages (24 bytes and the content, 8 for a time of its own, 8 for a user that does not get it), client addresses and users (32 bytes), ids (64 bytes), members (32 bytes and the user's id) |
 //!
+//! A message for which no run of pages is long enough stands in single pages ([`pieces`]), so whatever the
+//! zone has been through, a message fits while as many pages are free. A page that holds one small block
+//! is not free. The ring of a channel that keeps more than 510 messages does need a run.
+//!
 //! An idle channel with a 16-byte name takes one block of 144 bytes; a first message of 40 bytes takes
 //! one of 64, and its ring one of 16. References are 32 bits wide, in units of 8 bytes.
 //!
@@ -29,10 +33,12 @@ mod address;
 mod ahead;
 mod blocks;
 mod broadcast;
+pub mod busy;
 mod cell;
 mod channel;
 mod dirty;
 mod disconnect;
+mod empty;
 mod evict;
 pub mod fault;
 mod geometry;
@@ -50,6 +56,7 @@ mod once;
 mod orders;
 mod pages;
 mod pass;
+mod pieces;
 mod presence;
 mod publication;
 mod publish;
@@ -60,6 +67,7 @@ mod repair;
 mod restore;
 mod ring;
 mod robust;
+mod room;
 mod shard;
 mod slot;
 mod snapshot;
@@ -71,6 +79,7 @@ mod zone;
 
 pub use address::{Admission, ClientAddress, EnterError};
 pub use broadcast::Broadcast;
+pub use busy::{Stuck, take_stuck, was_refused};
 pub use channel::ChannelRef;
 pub use dirty::DirtyList;
 pub use glob::Glob;

@@ -12,7 +12,7 @@
 
 use crate::channel::Address;
 use crate::limits::ChannelLimits;
-use crate::publish::PublishError;
+use crate::publish::{Creator, PublishError};
 use crate::wake::WakeSet;
 use crate::zone::Zone;
 
@@ -56,7 +56,8 @@ impl Zone {
 
     /// Makes a channel in the incarnation that another authority gives, which is from [`GIVEN`] on (a smaller
     /// one is taken for that much larger). A channel of that name in another incarnation is closed first,
-    /// and its subscribers are told, in the same critical section; nothing has changed when this fails.
+    /// and its subscribers are told, in the same critical section; nothing has changed when this fails. The
+    /// channel is none of the empty ones ([`crate::empty`]), also where it takes the place of one.
     pub fn make(
         &self,
         name: &[u8],
@@ -68,30 +69,31 @@ impl Zone {
         let incarnation = incarnation | GIVEN;
         let limits = limits.of(name);
         let address: Address = self.address(name);
-        self.with_room(
-            limits,
-            PublishError::ZoneFull,
-            address.shard,
-            wake,
-            |wake| {
-                let guard = self.lock(address.shard, wake);
-                let found = guard.find(address, name);
-                if found.is_some_and(|(_, channel)| channel.incarnation.get() == incarnation) {
-                    return Ok(Made::Kept);
-                }
-                let Some((place, channel)) = found else {
-                    guard.create(address, name, Some(incarnation), limits, now, wake)?;
-                    return Ok(Made::Created);
-                };
-                // Written before the other goes, so that nothing is lost for want of memory.
-                let until = now + limits.channel_timeout;
-                let (fresh, new) = guard
-                    .write_channel(address.hash, name, 0, incarnation, until)
-                    .ok_or(PublishError::ZoneFull)?;
-                guard.close_channel(place, channel, wake);
-                guard.link(address, fresh, new, wake);
-                Ok(Made::Begun)
-            },
-        )
+        self.with_room(limits.on_full, address.shard, wake, |wake| {
+            let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
+            let found = guard.find(address, name);
+            if found.is_some_and(|(_, channel)| channel.incarnation.get() == incarnation) {
+                return Ok(Made::Kept);
+            }
+            let Some((place, channel)) = found else {
+                guard.create(
+                    address,
+                    name,
+                    Creator::Authority(incarnation),
+                    limits,
+                    now,
+                    wake,
+                )?;
+                return Ok(Made::Created);
+            };
+            // Written before the other goes, so that nothing is lost for want of memory.
+            let until = now + limits.channel_timeout;
+            let (fresh, new) = guard
+                .write_channel(address.hash, name, 0, incarnation, until)
+                .ok_or(PublishError::ZoneFull)?;
+            guard.close_channel(place, channel, wake);
+            guard.link(address, fresh, new, wake);
+            Ok(Made::Begun)
+        })
     }
 }

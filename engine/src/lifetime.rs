@@ -10,6 +10,8 @@
 //! ([`crate::wheel`]), in which a channel stands by the time at which the first of its messages ends,
 //! also while it has subscribers; or sooner, when somebody looks.
 
+use core::ops::Range;
+
 use crate::cell::Ref;
 use crate::channel::{Channel, EXPIRING, LOG};
 use crate::limits::Limits;
@@ -19,6 +21,12 @@ use crate::shard::Guard;
 /// Messages looked at in one channel for a time of their own, at most; a longer ring is looked at part by
 /// part, in each second another.
 const LOOKED_AT: u64 = 4096;
+
+/// Messages that have ended and are left to the wheel by one look for a living one.
+const FEW: u64 = 256;
+
+/// Those that it lets go, at most but for one part.
+const ENDED: u64 = 1 << 16;
 
 /// What was found in a channel.
 pub(crate) struct Expired {
@@ -35,15 +43,15 @@ impl Guard<'_> {
             return 0;
         }
         let mut keep = channel.first.get();
-        for seq in channel.first.get()..channel.next.get() {
-            let message = self.message(channel, seq).and_then(|at| self.zone.at(at));
+        loop {
             // A hole goes with what came after it.
-            if let Some(message) = message {
-                if message.age(now) < limits.message_ttl {
-                    break;
-                }
-                keep = seq + 1;
+            let seq = self.skip_holes(channel, keep);
+            let message = self.message(channel, seq).and_then(|at| self.zone.at(at));
+            let outdated = message.is_some_and(|at| at.age(now) >= limits.message_ttl);
+            if seq >= channel.next.get() || !outdated {
+                break;
             }
+            keep = seq + 1;
         }
         let mut gone = 0;
         while channel.first.get() < keep {
@@ -64,14 +72,57 @@ impl Guard<'_> {
     }
 
     /// The first seq from `from` on whose message has not ended, and is not kept from the user of that tag;
-    /// the channel's next, if there is none.
+    /// the channel's next, if there is none. What it finds to have ended goes, if it is more than a few, so that
+    /// nobody walks over it again; after very many of these it stops at one.
     pub(crate) fn first_for(&self, channel: &Channel, from: u64, tag: u64, now: u64) -> u64 {
-        let mut seqs = from..channel.next.get();
-        let found = seqs.find(|seq| {
-            self.living(channel, *seq, now)
-                .is_some_and(|message| tag == 0 || self.zone.message_exclude(message) != tag)
-        });
-        found.unwrap_or(channel.next.get().max(from))
+        let mut seq = from;
+        let mut ended = 0;
+        loop {
+            seq = self.skip_holes(channel, seq);
+            if seq >= channel.next.get() {
+                return seq;
+            }
+            match self.living(channel, seq, now) {
+                Some(message) if tag == 0 || self.zone.message_exclude(message) != tag => {
+                    return seq;
+                }
+                Some(_) => seq += 1,
+                None if ended >= ENDED => return seq,
+                None if ended < FEW => (seq, ended) = (seq + 1, ended + 1),
+                None => ended += self.punch_from(channel, seq, now),
+            }
+        }
+    }
+
+    /// Lets messages go that have ended, from that one on, as many as stand side by side; how many.
+    fn punch_from(&self, channel: &Channel, from: u64, now: u64) -> u64 {
+        let to = from.saturating_add(LOOKED_AT).min(channel.next.get());
+        let ends = (from..to).take_while(|seq| self.living(channel, *seq, now).is_none());
+        let count = ends.count() as u64;
+        for seq in (from..from + count).rev() {
+            self.punch(channel, seq);
+        }
+        count.max(1)
+    }
+
+    /// The messages of these seqs that have not ended, from the first on. It takes no more steps than there
+    /// are such messages, and some for each thousand of the others.
+    pub(crate) fn all_living(
+        &self,
+        channel: &Channel,
+        wanted: Range<u64>,
+        now: u64,
+    ) -> impl Iterator<Item = (u64, Ref<Head>)> {
+        let mut seq = wanted.start;
+        core::iter::from_fn(move || {
+            let found = self.first_for(channel, seq, 0, now);
+            seq = found + 1;
+            if found >= wanted.end {
+                return None;
+            }
+            // None where too many have ended since somebody looked: who asks again comes further.
+            Some((found, self.living(channel, found, now)?))
+        })
     }
 
     /// Lets all messages go that have ended.
@@ -79,8 +130,9 @@ impl Guard<'_> {
         let gone = self.drop_outdated(channel, limits, now);
         let mut expired = Expired { gone, due: None };
         if limits.message_ttl > 0 {
-            let mut seqs = channel.first.get()..channel.next.get();
-            let oldest = seqs.find_map(|seq| self.zone.at(self.message(channel, seq)?));
+            let oldest = self.skip_holes(channel, channel.first.get());
+            let oldest = (oldest < channel.next.get()).then(|| self.message(channel, oldest));
+            let oldest = oldest.flatten().and_then(|oldest| self.zone.at(oldest));
             expired.due = oldest.map(|oldest| now + (limits.message_ttl - oldest.age(now)));
         }
         if channel.is(EXPIRING) {
@@ -96,7 +148,7 @@ impl Guard<'_> {
         let to = from.saturating_add(LOOKED_AT).min(channel.next.get());
         // What is due now is looked at in the next second.
         let mut next: Option<u64> = (parts > 1).then_some(now);
-        for seq in from..to {
+        for seq in (from..to).rev() {
             let message = self.message(channel, seq);
             match message.and_then(|message| self.zone.message_until(message)) {
                 None => {}

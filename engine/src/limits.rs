@@ -2,7 +2,7 @@
 
 use crate::glob::Glob;
 
-/// What a publish gets when the zone has no memory.
+/// What a publish gets when the zone has no memory, and no empty channel to let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFull {
     /// An error.
@@ -16,6 +16,9 @@ pub enum OnFull {
 pub struct Limits {
     /// Most channels; the hub's alone counts.
     pub max_channels: u64,
+    /// How much of the zone, and of `max_channels`, channels may take that never had a message, in percent;
+    /// the hub's alone counts.
+    pub empty_channels: u32,
     /// Most subscribers of one channel, over all workers.
     pub max_subscribers_per_channel: u32,
     /// Messages that a channel keeps.

@@ -56,7 +56,9 @@ impl Zone {
         while (cursor.shard as usize) < self.shard_count() {
             // Read without the lock: a channel that comes now may be in the list or not.
             if self.shard(cursor.shard as usize).channels.get() > 0 {
-                let guard = self.lock(cursor.shard as usize, &mut WakeSet::default());
+                let Some(guard) = self.lock(cursor.shard as usize, &mut WakeSet::default()) else {
+                    return false;
+                };
                 let mut locked = left.min(LOCKED);
                 left -= locked;
                 while cursor.bucket < buckets && locked > 0 && listed.len() < most {

@@ -8,6 +8,7 @@
 
 use core::cmp::Ordering;
 
+use crate::busy::Later;
 use crate::cell::{Link, Long, Ref, Word};
 use crate::channel::{Channel, ChannelRef};
 use crate::limits::ChannelLimits;
@@ -85,7 +86,7 @@ impl Zone {
     /// gave. A user that is there all the while is listed once. `None`: there is no such channel.
     pub fn members(&self, name: &[u8], after: Option<u64>, limit: usize) -> Option<Members> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         let mut members = Members {
             subscribers: channel.subscribers.get(),
@@ -132,7 +133,7 @@ impl Zone {
     /// Subscribers that a user has on a channel, on all workers. `None`: there is no such channel.
     pub fn connections(&self, name: &[u8], user: &[u8]) -> Option<u32> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         let key = self.member_key(user, 0);
         let entries = guard.entries_of(channel, key);
@@ -149,7 +150,10 @@ impl Zone {
         now: u64,
     ) {
         if let Some(known) = Ref::<Channel>::new(channel.0).and_then(|place| self.at(place)) {
-            let guard = self.lock(known.shard(), &mut WakeSet::default());
+            let Some(guard) = self.lock(known.shard(), &mut WakeSet::default()) else {
+                let later = Later::Unsubscribe(worker, channel, 1, Some(user.into()));
+                return self.put_off(later);
+            };
             guard.leave_member(known, self.member_key(user, worker.slot));
         }
         // A death here leaves a subscriber of nobody, which goes with the worker.

@@ -2,7 +2,9 @@
 
 use crate::blocks::Block;
 use crate::broadcast::Body;
-use crate::cell::{Long, Ref, Word};
+use crate::cell::{Link, Long, Ref, Word};
+use crate::geometry::PAGE;
+use crate::pieces::{Joined, Piece};
 use crate::publication::Options;
 use crate::shard::Guard;
 use crate::zone::Zone;
@@ -29,10 +31,14 @@ const HAS_UNTIL: u32 = 1 << 8;
 /// The tag of the user who does not get it follows.
 const HAS_EXCLUDE: u32 = 1 << 9;
 
+/// Content and name of the event stand in pieces ([`crate::pieces`]).
+const HAS_PIECES: u32 = 1 << 10;
+
 /// Where the length of the event's name stands.
 const EVENT_SHIFT: u32 = 16;
 
-/// A message's head; in the same block follow what its flags say, its content, and its event's name.
+/// A message's head; in the same block follow what its flags say, and, unless they are in pieces, its
+/// content and its event's name.
 ///
 /// Concurrency: written before it is linked into a ring, read without any lock under a reading epoch
 /// ([`crate::limbo`]). Crash: one that was not linked yet is found by the shard's repair.
@@ -42,7 +48,8 @@ pub struct Head {
     len: Word,
     /// Its kind, flags, and the length of the name of its event.
     about: Word,
-    reserved: Word,
+    /// The first of its pieces, if it has any.
+    pieces: Link<Piece>,
     time: Long,
 }
 
@@ -102,10 +109,27 @@ pub(crate) fn size(content: usize, options: &Options<'_>) -> usize {
     HEAD + numbers * size_of::<Long>() + content + options.event.len()
 }
 
+/// Bytes of the block of a message in pieces.
+fn size_without_bytes(options: &Options<'_>) -> usize {
+    size(
+        0,
+        &Options {
+            event: &[],
+            ..*options
+        },
+    )
+}
+
 impl Head {
     /// Whether its bytes are in the commons.
     pub fn is_broadcast(&self) -> bool {
         self.about.get() & 0xff == Kind::Broadcast as u32
+    }
+
+    /// The first of its pieces, if it has any.
+    pub(crate) fn pieces(&self) -> Option<Ref<Piece>> {
+        let has = self.about.get() & HAS_PIECES != 0;
+        self.pieces.get().filter(|_| has)
     }
 
     /// When it was published, in milliseconds.
@@ -120,7 +144,8 @@ impl Head {
 }
 
 impl Zone {
-    /// Fills a message in, whose block has [`size`] bytes; nothing leads to it yet.
+    /// Fills a message in, whose block has [`size`] bytes; or, if its bytes are in `pieces` already, as many
+    /// as that is without them. Nothing leads to it yet.
     pub(crate) fn write_message(
         &self,
         place: Ref<Head>,
@@ -128,28 +153,36 @@ impl Zone {
         content: &[u8],
         options: &Options<'_>,
         now: u64,
+        pieces: Option<Ref<Piece>>,
     ) {
         let Some(head) = self.at(place) else { return };
-        let (about, before) = if options.is_plain() {
+        let (mut about, before) = if options.is_plain() {
             (0, 0)
         } else {
-            self.write_options(place, content.len(), options)
+            self.write_options(place, options)
         };
         head.len.set(content.len() as u32);
+        if pieces.is_some() {
+            head.pieces.set(pieces);
+            about |= HAS_PIECES;
+        }
         head.about.set(kind as u32 | about);
         head.time.set(now);
+        if pieces.is_some() {
+            return;
+        }
+        let at = place.offset() + HEAD + before;
         // SAFETY: the caller has just allocated a block with room for all of it here.
-        unsafe { self.write_at(place.offset() + HEAD + before, content) };
+        unsafe { self.write_at(at, content) };
+        if !options.event.is_empty() {
+            // SAFETY: as above.
+            unsafe { self.write_at(at + content.len(), options.event) };
+        }
     }
 
-    /// Writes what a message has beside its content; the flags that say so, and the bytes before the content.
+    /// Writes what a message has before its content; the flags that say so, and how many bytes that are.
     #[cold]
-    fn write_options(
-        &self,
-        place: Ref<Head>,
-        content: usize,
-        options: &Options<'_>,
-    ) -> (u32, usize) {
+    fn write_options(&self, place: Ref<Head>, options: &Options<'_>) -> (u32, usize) {
         let mut about = (options.event.len() as u32) << EVENT_SHIFT;
         let mut before = 0;
         let exclude = (options.exclude != 0).then_some(options.exclude);
@@ -162,9 +195,6 @@ impl Zone {
                 before += size_of::<Long>();
             }
         }
-        let at = place.offset() + HEAD + before + content;
-        // SAFETY: the caller of write_message has just allocated a block with room for all of it here.
-        unsafe { self.write_at(at, options.event) };
         (about, before)
     }
 
@@ -192,13 +222,19 @@ impl Zone {
         tag.map_or(0, Long::get)
     }
 
-    /// The message at a place that a ring led to.
+    /// The message at a place that a ring led to. If it is in pieces its bytes are in `joined`, under a key
+    /// that with `epoch` is of no other message.
     ///
     /// # Safety
     ///
     /// The message is not freed while the result is used: a reading epoch published before the ring
     /// was read is still published.
-    pub(crate) unsafe fn message_at(&self, place: Ref<Head>) -> Message<'_> {
+    pub(crate) unsafe fn message_at<'a>(
+        &'a self,
+        place: Ref<Head>,
+        joined: &'a Joined,
+        epoch: u64,
+    ) -> Message<'a> {
         let Some(head) = self.at(place) else {
             return Message::EXPIRED;
         };
@@ -212,6 +248,24 @@ impl Zone {
         let len = head.len.get() as usize;
         let mut at = place.offset() + HEAD;
         let mut options = Options::default();
+        if about & HAS_PIECES != 0 {
+            options.until = self.message_until(place);
+            options.exclude = self.message_exclude(place);
+            let event = (about >> EVENT_SHIFT) as usize;
+            let bytes = joined.get((place.units(), epoch), || {
+                // SAFETY: the pieces of a linked message are immutable, and freed no sooner than it;
+                // see the function.
+                unsafe { self.join(head.pieces(), len + event) }
+            });
+            let (content, event) = bytes.split_at(len.min(bytes.len()));
+            options.event = event;
+            return Message {
+                kind,
+                time: head.time.get(),
+                content,
+                options,
+            };
+        }
         if about > 0xff {
             options.until = self.message_until(place);
             options.exclude = self.message_exclude(place);
@@ -232,7 +286,8 @@ impl Zone {
 }
 
 impl Guard<'_> {
-    /// A message that nothing leads to yet; `None` when there is no memory.
+    /// A message that nothing leads to yet; `None` when there is no memory. Where no run of pages is long
+    /// enough it is made of pieces.
     pub(crate) fn new_message(
         &self,
         kind: Kind,
@@ -240,16 +295,39 @@ impl Guard<'_> {
         options: &Options<'_>,
         now: u64,
     ) -> Option<Ref<Head>> {
-        let place = self.allocate(size(content.len(), options))?.cast::<Head>();
-        self.zone.write_message(place, kind, content, options, now);
+        let mut pieces = None;
+        let size = size(content.len(), options);
+        let place = match self.allocate(size) {
+            None if size > PAGE => {
+                pieces = Some(self.write_pieces([content, options.event])?);
+                let place = self.allocate(size_without_bytes(options));
+                if place.is_none() {
+                    self.free_pieces(pieces);
+                }
+                place
+            }
+            place => place,
+        };
+        let place = place?.cast::<Head>();
+        self.zone
+            .write_message(place, kind, content, options, now, pieces);
         Some(place)
+    }
+
+    /// Frees a message that nothing led to.
+    pub(crate) fn free_message(&self, place: Ref<Head>) {
+        self.free_pieces(self.zone.at(place).and_then(Head::pieces));
+        self.free(place);
     }
 
     /// A ring of this shard leads to the message no longer.
     pub(crate) fn drop_message(&self, place: Ref<Head>) {
         match self.zone.at(place) {
             Some(head) if head.is_broadcast() => self.drop_broadcast(Body::of(place)),
-            _ => self.retire(place.cast::<Block>()),
+            head => {
+                self.retire_pieces(head.and_then(Head::pieces));
+                self.retire(place.cast::<Block>());
+            }
         }
         self.shard.messages.take(1);
     }

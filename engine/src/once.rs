@@ -3,7 +3,12 @@
 //!
 //! Of an id nothing is kept but a keyed hash of channel and id, 128 bits wide, so an entry has one size
 //! however long the id is, and nobody without the zone's key finds two ids of one hash. Entries of a
-//! channel stand in the channel's shard, in hash chains of their own, and in a list by age.
+//! channel stand in the channel's shard, in hash chains of their own, and in a list by age: one for those of
+//! back ends, one for those of clients.
+//!
+//! The limit is the zone's: one channel may have all of it. The oldest of the zone goes first, as found from
+//! the oldest of each shard, by the time at which it would go anyhow. Clients have half as many of their own,
+//! so what they do makes nobody forget a back end's.
 
 use core::hash::Hasher;
 
@@ -15,10 +20,35 @@ use crate::channel::{Address, Channel};
 use crate::publication::Publication;
 use crate::publish::{PublishError, Published};
 use crate::shard::Guard;
+use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 /// Entries forgotten with one publish, at most: more than one publish makes.
 const FORGET: usize = 4;
+
+/// Whose entry it is: one of the shard's lists.
+const BACK_END: usize = 0;
+const CLIENT: usize = 1;
+
+/// Where that stands among the subscribers of an entry, which are never so many.
+const KIND_SHIFT: u32 = 31;
+
+/// Entries of one kind in a shard, by age.
+///
+/// Concurrency: written under the shard's lock; `count` and `until` are read without it. Crash: made anew by
+/// the repair.
+#[repr(C)]
+pub struct Ages {
+    /// How many there are.
+    count: Word,
+    /// The one that was made first.
+    oldest: Link<Done>,
+    /// The one that was made last.
+    newest: Link<Done>,
+    reserved: Word,
+    /// When the oldest is forgotten; 0: there is none.
+    until: Long,
+}
 
 /// A publish that was done.
 ///
@@ -38,7 +68,7 @@ pub struct Done {
     newer: Link<Done>,
     /// Its channel, as long as its message is not there.
     channel: Link<Channel>,
-    /// What the publisher was told.
+    /// What the publisher was told; in the highest bit whose entry it is, [`BACK_END`]'s or a [`CLIENT`]'s.
     subscribers: Word,
     /// Low half of the incarnation of its channel that the seq belongs to.
     incarnation: Word,
@@ -57,8 +87,11 @@ pub struct Once<'a> {
     pub id: &'a [u8],
     /// How long it is remembered, in milliseconds.
     pub window: u64,
-    /// How many are remembered in the whole zone, about; the oldest are forgotten for newer ones.
+    /// How many of back ends are remembered in the zone, and half as many of clients; the oldest are
+    /// forgotten for newer ones. Publishes at one moment may find a few more.
     pub most: u32,
+    /// A client gave it, and no back end.
+    pub client: bool,
 }
 
 /// An id as it is kept.
@@ -67,7 +100,8 @@ pub(crate) struct Key {
     key: [u64; 2],
     content: u64,
     until: u64,
-    /// Entries of one shard.
+    kind: usize,
+    /// Entries of its kind in the zone.
     most: u32,
 }
 
@@ -98,15 +132,45 @@ impl Zone {
             key: [key.h1, key.h2],
             content: hasher.finish(),
             until: now.saturating_add(once.window),
-            most: once.most.div_ceil(self.geometry().shards).max(1),
+            kind: if once.client { CLIENT } else { BACK_END },
+            most: match once.client {
+                true => once.most.div_ceil(2),
+                false => once.most.max(1),
+            },
         }
     }
 
     /// Ids that are remembered now.
     pub fn ids(&self) -> u64 {
+        self.ids_of_kind(BACK_END) + self.ids_of_kind(CLIENT)
+    }
+
+    fn ids_of_kind(&self, kind: usize) -> u64 {
         (0..self.shard_count())
-            .map(|index| u64::from(self.shard(index).ids.get()))
+            .map(|index| u64::from(self.shard(index).ids[kind].count.get()))
             .sum()
+    }
+
+    /// After a publish with an id: as many as are too many of its kind are forgotten, the zone's oldest
+    /// first; whether one went before its time.
+    pub(crate) fn forget_surplus(&self, key: Key, now: u64, wake: &mut WakeSet) -> bool {
+        let mut crowded = false;
+        for _ in 0..FORGET {
+            if self.ids_of_kind(key.kind) <= u64::from(key.most) {
+                break;
+            }
+            let oldest = (0..self.shard_count())
+                .map(|index| (self.shard(index).ids[key.kind].until.get(), index))
+                .filter(|(until, _)| *until != 0)
+                .min();
+            let Some((until, index)) = oldest else { break };
+            crowded |= until > now;
+            let Some(guard) = self.lock(index, wake) else {
+                break;
+            };
+            guard.forget_oldest(key.kind);
+        }
+        crowded
     }
 
     fn id_bucket(&self, shard: usize, key: [u64; 2]) -> &Link<Done> {
@@ -124,6 +188,22 @@ impl Zone {
 impl Done {
     fn key(&self) -> [u64; 2] {
         [self.key[0].get(), self.key[1].get()]
+    }
+
+    /// Whose entry it is: 0 or 1, whatever stands there.
+    fn kind(&self) -> usize {
+        (self.subscribers.get() >> KIND_SHIFT) as usize
+    }
+
+    /// How many subscribers its publisher was told.
+    fn told(&self) -> u32 {
+        self.subscribers.get() & !(1 << KIND_SHIFT)
+    }
+
+    fn tell(&self, subscribers: u32) {
+        let kind = (self.kind() as u32) << KIND_SHIFT;
+        self.subscribers
+            .set(kind | subscribers & !(1 << KIND_SHIFT));
     }
 }
 
@@ -162,7 +242,7 @@ impl<'z> Guard<'z> {
             seq: done.seq.get(),
             incarnation: incarnation.unwrap_or_default(),
             created: false,
-            subscribers: done.subscribers.get(),
+            subscribers: done.told(),
             repeated: true,
             crowded: false,
         }))
@@ -174,6 +254,7 @@ impl<'z> Guard<'z> {
         let done = self.zone.at(place)?;
         done.newer.set(None);
         done.until.set(key.until);
+        done.subscribers.set((key.kind as u32) << KIND_SHIFT);
         done.key[0].set(key.key[0]);
         done.key[1].set(key.key[1]);
         done.content.set(key.content);
@@ -186,65 +267,66 @@ impl<'z> Guard<'z> {
         done.channel.set(Some(place));
         done.seq.set(channel.next.get());
         done.incarnation.set(channel.incarnation.get() as u32);
-        done.subscribers.set(channel.subscribers.get());
+        done.tell(channel.subscribers.get());
         let head = self.zone.id_bucket(self.index, done.key());
         done.chain.set(head.get());
         head.set(Some(at));
-        self.shard.ids.add(1);
+        self.ages(done).count.add(1);
     }
 
-    /// The message of an entry is there. Older entries go as far as they are due or too many; whether
-    /// one went before its time.
-    pub(crate) fn keep_promise(&self, at: Ref<Done>, most: Key, now: u64) -> bool {
+    /// The list that an entry is of.
+    fn ages(&self, done: &Done) -> &'z Ages {
+        &self.shard.ids[done.kind()]
+    }
+
+    /// The message of an entry is there. Older entries go as far as they are due.
+    pub(crate) fn keep_promise(&self, at: Ref<Done>, now: u64) {
         if let Some(done) = self.zone.at(at) {
             done.channel.set(None);
-            self.list_newest(at);
+            self.list_newest(at, done);
         }
         self.forget(now, FORGET);
-        let mut crowded = false;
-        for _ in 0..FORGET {
-            if self.shard.ids.get() <= most.most {
-                break;
-            }
-            crowded = true;
-            self.forget_oldest();
-        }
-        crowded
     }
 
-    fn list_newest(&self, at: Ref<Done>) {
-        let newest = self.shard.ids_newest.get().and_then(|at| self.zone.at(at));
-        match newest {
+    fn list_newest(&self, at: Ref<Done>, done: &Done) {
+        let ages = self.ages(done);
+        match ages.newest.get().and_then(|at| self.zone.at(at)) {
             Some(newest) => newest.newer.set(Some(at)),
-            None => self.shard.ids_oldest.set(Some(at)),
-        }
-        self.shard.ids_newest.set(Some(at));
-    }
-
-    /// Forgets entries whose time is over, at most `most`.
-    pub(crate) fn forget(&self, now: u64, most: usize) {
-        for _ in 0..most {
-            let oldest = self.shard.ids_oldest.get().and_then(|at| self.zone.at(at));
-            if oldest.is_none_or(|oldest| oldest.until.get() > now) {
-                return;
+            None => {
+                ages.oldest.set(Some(at));
+                ages.until.set(done.until.get());
             }
-            self.forget_oldest();
+        }
+        ages.newest.set(Some(at));
+    }
+
+    /// Forgets entries whose time is over, at most `most` of each kind.
+    pub(crate) fn forget(&self, now: u64, most: usize) {
+        for kind in [BACK_END, CLIENT] {
+            for _ in 0..most {
+                let until = self.shard.ids[kind].until.get();
+                if until == 0 || until > now {
+                    break;
+                }
+                self.forget_oldest(kind);
+            }
         }
     }
 
-    fn forget_oldest(&self) {
-        let Some(at) = self.shard.ids_oldest.get() else {
-            return;
-        };
+    fn forget_oldest(&self, kind: usize) {
+        let ages = &self.shard.ids[kind];
+        let Some(at) = ages.oldest.get() else { return };
         let Some(done) = self.zone.at(at) else { return };
         let newer = done.newer.get();
-        self.shard.ids_oldest.set(newer);
+        ages.oldest.set(newer);
         if newer.is_none() {
-            self.shard.ids_newest.set(None);
+            ages.newest.set(None);
         }
+        let next = newer.and_then(|newer| self.zone.at(newer));
+        ages.until.set(next.map_or(0, |next| next.until.get()));
         let head = self.zone.id_bucket(self.index, done.key());
         self.unlink_done(head, at, done);
-        self.shard.ids.take(1);
+        ages.count.take(1);
         self.free(at);
     }
 
@@ -262,7 +344,8 @@ impl<'z> Guard<'z> {
     /// All entries of the shard.
     pub(crate) fn all_ids(&self) -> Vec<Ref<Done>> {
         // None, almost always: then the buckets need not be looked at but by a repair, which counts anew.
-        if self.shard.ids.get() == 0 && self.shard.broken.get() == 0 {
+        let none = self.shard.ids.iter().all(|ages| ages.count.get() == 0);
+        if none && self.shard.broken.get() == 0 {
             return Vec::new();
         }
         (0..self.zone.geometry().address_buckets as usize)
@@ -291,14 +374,18 @@ impl<'z> Guard<'z> {
             kept.push((done.until.get(), at));
         }
         kept.sort_by_key(|(until, _)| *until);
-        self.shard.ids.set(kept.len() as u32);
-        self.shard.ids_oldest.set(None);
-        self.shard.ids_newest.set(None);
+        for ages in &self.shard.ids {
+            ages.count.set(0);
+            ages.oldest.set(None);
+            ages.newest.set(None);
+            ages.until.set(0);
+        }
         for (_, at) in kept {
             if let Some(done) = self.zone.at(at) {
                 done.newer.set(None);
+                self.list_newest(at, done);
+                self.ages(done).count.add(1);
             }
-            self.list_newest(at);
         }
     }
 
@@ -317,18 +404,26 @@ impl<'z> Guard<'z> {
                 }
             }
         }
-        let mut listed = 0;
-        let mut last = None;
-        let mut at = self.shard.ids_oldest.get();
-        while let Some(done) = at.and_then(|at| self.zone.at(at)) {
-            (last, at) = (at, done.newer.get());
-            listed += 1;
-            if listed > found {
-                break;
+        let (mut listed, mut told) = (0, 0);
+        for ages in &self.shard.ids {
+            let mut last = None;
+            let mut at = ages.oldest.get();
+            let oldest = at.and_then(|at| self.zone.at(at));
+            let mut right = ages.until.get() == oldest.map_or(0, |oldest| oldest.until.get());
+            while let Some(done) = at.and_then(|at| self.zone.at(at)) {
+                (last, at) = (at, done.newer.get());
+                right &= core::ptr::eq(self.ages(done), ages);
+                listed += 1;
+                if listed > found {
+                    break;
+                }
+            }
+            told += u64::from(ages.count.get());
+            if !right || last != ages.newest.get() {
+                faults.push(format!("shard {}: a bad list of ids", self.index));
             }
         }
-        let told = u64::from(self.shard.ids.get());
-        if found != told || found != listed || last != self.shard.ids_newest.get() {
+        if found != told || found != listed {
             faults.push(format!(
                 "shard {}: {found} ids, {listed} listed by age, {told} told",
                 self.index

@@ -2,6 +2,7 @@
 //!
 //! They stand in the commons, in a list for each worker. A worker takes its list whole.
 
+use crate::busy;
 use crate::cell::{Link, Long, Ref, Word};
 use crate::publish::PublishError;
 use crate::registry::WorkerId;
@@ -50,7 +51,8 @@ impl Zone {
         channel: Option<&[u8]>,
         wake: &mut WakeSet,
     ) -> Result<(), PublishError> {
-        let guard = self.lock(self.commons(), wake);
+        let guard = self.lock(self.commons(), wake).ok_or(PublishError::Busy)?;
+        busy::begin();
         let number = self.header().orders.get() + 1;
         let mut written = Vec::new();
         for (slot, worker) in self.slots() {
@@ -87,7 +89,7 @@ impl Zone {
 
     /// Whether orders wait for a worker.
     pub fn has_orders(&self, worker: WorkerId) -> bool {
-        self.slot(worker.slot).orders.get().is_some()
+        self.slot(worker.slot).orders.get().is_some() && !busy::is_any_late()
     }
 
     /// Takes a worker's orders, in the order in which they were given.
@@ -95,7 +97,9 @@ impl Zone {
         if !self.has_orders(worker) {
             return Vec::new();
         }
-        let guard = self.lock_commons();
+        let Some(guard) = self.lock_commons() else {
+            return Vec::new();
+        };
         let places: Vec<_> = guard.orders(worker.slot).collect();
         let orders = places
             .iter()

@@ -4,11 +4,19 @@
 //! ([`crate::blocks`]). The descriptor of a run's first page says so by one store; the bitmap and
 //! the count of free pages only make finding quick, and are made anew from the descriptors when a
 //! process dies with the pool's lock.
+//!
+//! A single page is taken as far at the beginning as there is one, a run as far at the end: so small blocks
+//! and large ones are apart, and what frees one run leaves room for another.
 
+use crate::busy;
 use crate::cell::{Long, Ref, Word};
 use crate::geometry::PAGE;
 use crate::robust::{Locked, RobustMutex};
 use crate::zone::Zone;
+
+/// Stretches of free pages that are looked at for a run. Where more are too short, what wants a run takes
+/// single pages ([`crate::pieces`]), or is refused.
+const STRETCHES: usize = 1 << 16;
 
 /// Class of a run of pages that is one block.
 pub const RUN: u8 = u8::MAX;
@@ -76,6 +84,7 @@ pub struct PagePool {
     lock: RobustMutex,
     /// Free pages.
     pub free: Word,
+    /// No page before this one is free.
     hint: Word,
 }
 
@@ -123,12 +132,12 @@ impl Zone {
         unsafe { self.element(self.geometry().bitmap_at, word) }
     }
 
-    fn lock_pool(&self) -> Guard<'_> {
+    fn lock_pool(&self) -> Option<Guard<'_>> {
         let pool = &self.header().pool;
-        if pool.lock.lock() == Locked::OwnerDied {
+        if busy::lock(&pool.lock, "the free pages")? == Locked::OwnerDied {
             self.rebuild_pool();
         }
-        Guard(pool)
+        Some(Guard(pool))
     }
 
     fn rebuild_pool(&self) {
@@ -169,16 +178,18 @@ impl Zone {
 
     /// Takes a run of pages for a shard, whose lock is held; `None` when there is none that long.
     pub(crate) fn take_pages(&self, owned: Owned) -> Option<usize> {
-        let guard = self.lock_pool();
+        let guard = self.lock_pool()?;
         let want = owned.pages as usize;
-        let total = self.geometry().pages as usize;
         if (guard.0.free.get() as usize) < want {
             return None;
         }
-        let hint = guard.0.hint.get() as usize % total;
-        let start = self
-            .find_run(hint, total, want)
-            .or_else(|| self.find_run(0, (hint + want).min(total), want))?;
+        let start = if want == 1 {
+            let start = self.first_free(guard.0.hint.get() as usize)?;
+            guard.0.hint.set(start as u32 + 1);
+            start
+        } else {
+            self.last_run(want)?
+        };
         let page = self.page(start);
         page.free.set(0);
         page.fresh.set(0);
@@ -190,35 +201,68 @@ impl Zone {
             self.mark(index, true);
         }
         guard.0.free.take(want as u32);
-        guard.0.hint.set((start + want) as u32);
         Some(start)
     }
 
-    /// The first run of `want` free pages in `from..to`.
-    fn find_run(&self, from: usize, to: usize, want: usize) -> Option<usize> {
-        let mut start = from;
-        let mut index = from;
-        while index < to {
-            if index.is_multiple_of(64) && self.bits(index / 64).get() == u64::MAX {
-                index += 64;
-                start = index;
-                continue;
+    /// The first free page from `from` on.
+    fn first_free(&self, from: usize) -> Option<usize> {
+        let total = self.geometry().pages as usize;
+        let first = from / 64;
+        for word in first..total.div_ceil(64) {
+            let mut free = !self.bits(word).get();
+            if word == first {
+                free &= u64::MAX << (from % 64);
             }
-            index += 1;
-            if self.is_used(index - 1) {
-                start = index;
-            } else if index - start == want {
-                return Some(start);
+            if free != 0 {
+                let page = word * 64 + free.trailing_zeros() as usize;
+                return (page < total).then_some(page);
             }
         }
         None
     }
 
-    /// Gives a run back; its shard's lock is held, and nothing leads into it any more.
-    pub(crate) fn give_pages(&self, start: usize) {
-        let guard = self.lock_pool();
+    /// The last run of `want` free pages, of the first [`STRETCHES`] that are looked at from the end on.
+    fn last_run(&self, want: usize) -> Option<usize> {
+        let mut end = self.geometry().pages as usize;
+        for _ in 0..STRETCHES {
+            // Down over what is used, then over what is free.
+            let free_to = self.skip_down(end, true);
+            let free_from = self.skip_down(free_to, false);
+            if free_to - free_from >= want {
+                return Some(free_to - want);
+            }
+            end = free_from;
+            if end < want {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Where the stretch of used pages, or of free ones, begins that ends before `end`.
+    fn skip_down(&self, mut end: usize, used: bool) -> usize {
+        while end > 0 {
+            let in_word = (end - 1) % 64 + 1;
+            let bits = self.bits((end - 1) / 64).get();
+            let bits = if used { bits } else { !bits };
+            let skipped = ((bits << (64 - in_word)).leading_ones() as usize).min(in_word);
+            end -= skipped;
+            if skipped < in_word {
+                break;
+            }
+        }
+        end
+    }
+
+    /// Gives a run back; its shard's lock is held, and nothing leads into it any more. Whether it could.
+    pub(crate) fn give_pages(&self, start: usize) -> bool {
+        let Some(guard) = self.lock_pool() else {
+            return false;
+        };
         let page = self.page(start);
-        let Some(owned) = page.owned() else { return };
+        let Some(owned) = page.owned() else {
+            return true;
+        };
         page.state.set(0);
         let end = (start + owned.pages as usize).min(self.geometry().pages as usize);
         for index in start..end {
@@ -228,6 +272,7 @@ impl Zone {
         if start < guard.0.hint.get() as usize {
             guard.0.hint.set(start as u32);
         }
+        true
     }
 
     /// The runs that a shard owns, as their first pages.
@@ -249,7 +294,7 @@ impl Zone {
 
     /// Checks the pool against the descriptors; takes its lock.
     pub(crate) fn verify_pool(&self, faults: &mut Vec<String>) {
-        let guard = self.lock_pool();
+        let guard = self.surely(|_| self.lock_pool());
         let pages = self.geometry().pages as usize;
         let mut free = 0;
         let mut index = 0;
@@ -270,6 +315,10 @@ impl Zone {
             }
             free += usize::from(run == 0);
             index += run.max(1);
+        }
+        let first = self.first_free(0).unwrap_or(pages);
+        if first < guard.0.hint.get() as usize {
+            faults.push(format!("page {first} is free, and would not be found"));
         }
         if free as u32 != guard.0.free.get() {
             faults.push(format!(

@@ -40,7 +40,7 @@ impl Zone {
         to: WorkerId,
     ) -> Option<ChannelRef> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (place, channel) = guard.find(address, name)?;
         if !is_that(place, channel, life, cursor) {
             return None;
@@ -69,7 +69,9 @@ impl Zone {
     /// Whether [`Zone::pass_on`] would find that channel now.
     pub fn can_pass_on(&self, name: &[u8], life: (u32, u64), cursor: u64) -> bool {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let Some(guard) = self.lock(address.shard, &mut WakeSet::default()) else {
+            return false;
+        };
         guard
             .find(address, name)
             .is_some_and(|(place, channel)| is_that(place, channel, life, cursor))

@@ -24,7 +24,12 @@ impl Guard<'_> {
     /// event is left out: the lines that are repeated each channel_timeout mend that.
     pub(crate) fn tell(&self, kind: Kind, name: &[u8], wake: &mut WakeSet) {
         journal::note(self.zone, kind, name);
-        let Some(log) = self.shard.log.get().and_then(|log| self.zone.at(log)) else {
+        let Some((place, log)) = self
+            .shard
+            .log
+            .get()
+            .and_then(|at| Some((at, self.zone.at(at)?)))
+        else {
             return;
         };
         if log.subscribers.get() == 0 {
@@ -38,10 +43,10 @@ impl Guard<'_> {
         });
         let Some(message) = message else { return };
         if self.make_room(log, EVENTS) {
-            self.append(log, message);
+            self.append(place, log, message);
             self.mark_dirty(log, wake);
         } else {
-            self.free(message);
+            self.free_message(message);
         }
     }
 
@@ -64,7 +69,9 @@ impl Zone {
         _limits: &impl ChannelLimits,
         _now: u64,
     ) -> Result<(ChannelRef, u64), SubscribeError> {
-        let guard = self.lock(index, &mut WakeSet::default());
+        let guard = self
+            .lock(index, &mut WakeSet::default())
+            .ok_or(SubscribeError::Busy)?;
         let place = guard.log().ok_or(SubscribeError::ZoneFull)?;
         let log = self.at(place).ok_or(SubscribeError::ZoneFull)?;
         if log.subscribers.get() == 0 {

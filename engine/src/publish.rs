@@ -3,19 +3,14 @@
 use core::fmt;
 
 use crate::cell::Ref;
-use crate::channel::{Address, CLOSED, Channel, EXPIRING, SIGNED};
-use crate::limits::{ChannelLimits, Limits, OnFull};
+use crate::channel::{Address, CLOSED, Channel, EMPTY, EXPIRING, SIGNED};
+use crate::limits::{ChannelLimits, Limits};
 use crate::message::{self, Kind};
 use crate::publication::{MAX_EVENT, Options, Publication};
+use crate::room::{Refusal, Shortage};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
-
-/// How often room is made for one operation, at most.
-const EVICTIONS: usize = 32;
-
-/// Evictions in a row that gave no memory back, at most.
-const FRUITLESS: usize = 2;
 
 /// Blocks freed from limbo with one publish, at most: more than one publish puts there.
 pub(crate) const RECLAIM: usize = 4;
@@ -48,6 +43,20 @@ pub enum PublishError {
     ZoneFull,
     /// Its id was given to another publication before ([`crate::Once`]).
     IdReused,
+    /// Somebody holds a lock too long ([`crate::take_stuck`]).
+    Busy,
+}
+
+impl Refusal for PublishError {
+    const BUSY: Self = PublishError::Busy;
+
+    fn shortage(self) -> Option<Shortage> {
+        match self {
+            PublishError::TooManyChannels => Some(Shortage::Channels),
+            PublishError::ZoneFull => Some(Shortage::Memory),
+            PublishError::MessageTooLarge | PublishError::IdReused | PublishError::Busy => None,
+        }
+    }
 }
 
 impl fmt::Display for PublishError {
@@ -57,6 +66,7 @@ impl fmt::Display for PublishError {
             PublishError::MessageTooLarge => "the message is too large",
             PublishError::ZoneFull => "the zone is full",
             PublishError::IdReused => "the id was used for other content",
+            PublishError::Busy => "a worker holds the zone",
         })
     }
 }
@@ -91,6 +101,17 @@ pub struct ChannelInfo {
     pub expires_at: u64,
 }
 
+/// Whom a channel is made for.
+#[derive(Clone, Copy)]
+pub(crate) enum Creator {
+    /// One that publishes to it, or signs it.
+    BackEnd,
+    /// A subscriber: it is empty ([`crate::empty`]).
+    Subscriber,
+    /// Another authority, which gives its incarnation ([`crate::life`]).
+    Authority(u64),
+}
+
 impl<'z> Guard<'z> {
     /// The channel of that name, made if it is not there; whether it was.
     pub(crate) fn find_or_create(
@@ -104,16 +125,17 @@ impl<'z> Guard<'z> {
         if let Some((place, channel)) = self.find(address, name) {
             return Ok((place, channel, false));
         }
-        self.create(address, name, None, limits, now, wake)
+        self.create(address, name, Creator::BackEnd, limits, now, wake)
             .map(|(place, channel)| (place, channel, true))
     }
 
-    /// Makes the channel of a name that has none, in that incarnation, or else in a new one.
+    /// Makes the channel of a name that has none. Whether it is within the share of empty channels
+    /// ([`Zone::takes_empty`]) is not asked here.
     pub(crate) fn create(
         &self,
         address: Address,
         name: &[u8],
-        incarnation: Option<u64>,
+        creator: Creator,
         limits: &Limits,
         now: u64,
         wake: &mut WakeSet,
@@ -122,9 +144,13 @@ impl<'z> Guard<'z> {
             return Err(PublishError::TooManyChannels);
         }
         let until = now + limits.channel_timeout;
-        let incarnation = incarnation.unwrap_or_else(|| self.zone.next_incarnation());
+        let (flags, incarnation) = match creator {
+            Creator::BackEnd => (0, self.zone.next_incarnation()),
+            Creator::Subscriber => (EMPTY, self.zone.next_incarnation()),
+            Creator::Authority(incarnation) => (0, incarnation),
+        };
         let (place, channel) = self
-            .write_channel(address.hash, name, 0, incarnation, until)
+            .write_channel(address.hash, name, flags, incarnation, until)
             .ok_or(PublishError::ZoneFull)?;
         self.link(address, place, channel, wake);
         Ok((place, channel))
@@ -142,6 +168,9 @@ impl<'z> Guard<'z> {
         channel.chain.set(head.get());
         head.set(Some(place));
         self.shard.channels.add(1);
+        if channel.is(EMPTY) {
+            self.begin_empty(place, channel);
+        }
         self.wheel_insert(place, channel);
         self.tell(Kind::Online, self.name(place), wake);
     }
@@ -153,39 +182,6 @@ impl Zone {
         (0..self.shard_count())
             .map(|index| u64::from(self.shard(index).channels.get()))
             .sum()
-    }
-
-    /// Repeats an operation that found no memory, as long as memory is found for it: first what waits
-    /// in limbo anywhere, then, if the limits say so, what old messages take.
-    pub(crate) fn with_room<T, E: Copy + PartialEq>(
-        &self,
-        limits: &Limits,
-        full: E,
-        shard: usize,
-        wake: &mut WakeSet,
-        mut operation: impl FnMut(&mut WakeSet) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut result = operation(wake);
-        let mut fruitless = 0;
-        for _ in 0..EVICTIONS {
-            match result {
-                Err(error) if error == full => {}
-                other => return other,
-            }
-            if self.reclaim_everywhere(wake) == 0 {
-                // What goes while a reader is in the way gives nothing back yet, and letting more go
-                // would only lose more. (A subscriber's own reading is out of the way at its next try.)
-                fruitless += 1;
-                let may_evict = limits.on_full == OnFull::Evict && fruitless <= FRUITLESS;
-                if !may_evict || self.evict(shard, wake) == 0 {
-                    break;
-                }
-            } else {
-                fruitless = 0;
-            }
-            result = operation(wake);
-        }
-        result
     }
 
     /// Publishes to a channel, which is made if it is not there; if the publication has an id, unless the
@@ -225,76 +221,72 @@ impl Zone {
         let key = once.map(|once| self.key_of(name, publication, once, now));
         let address = self.address(name);
         self.ask_for_bucket(address.shard, address.bucket);
-        let published = self.with_room(
-            limits,
-            PublishError::ZoneFull,
-            address.shard,
-            wake,
-            |wake| {
-                let guard = self.lock(address.shard, wake);
-                guard.ask_for_channel(address.bucket);
-                if let Some(known) = key.and_then(|key| guard.find_done(key, address, name, now)) {
-                    return known;
-                }
-                // Room for the message first: a channel without one is of no use.
-                let message = guard
-                    .new_message(Kind::Data, content, &options, now)
-                    .ok_or(PublishError::ZoneFull)?;
-                let done = key.map(|key| guard.new_done(key));
-                let give_back = || {
-                    guard.free(message);
-                    if let Some(Some(done)) = done {
-                        guard.free(done);
-                    }
-                };
-                if matches!(done, Some(None)) {
-                    give_back();
-                    return Err(PublishError::ZoneFull);
-                }
-                let found = guard.find_or_create(address, name, limits, now, wake);
-                let (place, channel, created) = match found {
-                    Ok(found) => found,
-                    Err(error) => {
-                        give_back();
-                        return Err(error);
-                    }
-                };
-                if !guard.make_room(channel, limits.channel_buffer_size) {
-                    give_back();
-                    return Err(PublishError::ZoneFull);
-                }
+        let mut published = self.with_room(limits.on_full, address.shard, wake, |wake| {
+            let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
+            guard.ask_for_channel(address.bucket);
+            if let Some(known) = key.and_then(|key| guard.find_done(key, address, name, now)) {
+                return known;
+            }
+            // Room for the message first: a channel without one is of no use.
+            let message = guard
+                .new_message(Kind::Data, content, &options, now)
+                .ok_or(PublishError::ZoneFull)?;
+            let done = key.map(|key| guard.new_done(key));
+            let give_back = || {
+                guard.free_message(message);
                 if let Some(Some(done)) = done {
-                    guard.promise(done, place, channel);
+                    guard.free(done);
                 }
-                if options.until.is_some() && !channel.is(EXPIRING) {
-                    channel.flag(EXPIRING);
+            };
+            if matches!(done, Some(None)) {
+                give_back();
+                return Err(PublishError::ZoneFull);
+            }
+            let found = guard.find_or_create(address, name, limits, now, wake);
+            let (place, channel, created) = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    give_back();
+                    return Err(error);
                 }
-                let seq = guard.append(channel, message);
-                let crowded = match (done, key) {
-                    (Some(Some(done)), Some(key)) => guard.keep_promise(done, key, now),
-                    _ => false,
+            };
+            if !guard.make_room(channel, limits.channel_buffer_size) {
+                give_back();
+                return Err(PublishError::ZoneFull);
+            }
+            if let Some(Some(done)) = done {
+                guard.promise(done, place, channel);
+            }
+            if options.until.is_some() && !channel.is(EXPIRING) {
+                channel.flag(EXPIRING);
+            }
+            let seq = guard.append(place, channel, message);
+            if let Some(Some(done)) = done {
+                guard.keep_promise(done, now);
+            }
+            guard.keep_until(place, channel, now + limits.channel_timeout);
+            if limits.message_ttl > 0 || options.until.is_some() {
+                let kept = match limits.message_ttl {
+                    0 => u64::MAX,
+                    ttl => now + ttl,
                 };
-                guard.keep_until(place, channel, now + limits.channel_timeout);
-                if limits.message_ttl > 0 || options.until.is_some() {
-                    let kept = match limits.message_ttl {
-                        0 => u64::MAX,
-                        ttl => now + ttl,
-                    };
-                    let due = options.until.unwrap_or(u64::MAX).min(kept);
-                    guard.wheel_by(place, channel, due);
-                }
-                guard.mark_dirty(channel, wake);
-                guard.reclaim(RECLAIM);
-                Ok(Published {
-                    seq,
-                    incarnation: channel.incarnation.get(),
-                    created,
-                    subscribers: channel.subscribers.get(),
-                    repeated: false,
-                    crowded,
-                })
-            },
-        );
+                let due = options.until.unwrap_or(u64::MAX).min(kept);
+                guard.wheel_by(place, channel, due);
+            }
+            guard.mark_dirty(channel, wake);
+            guard.reclaim(RECLAIM);
+            Ok(Published {
+                seq,
+                incarnation: channel.incarnation.get(),
+                created,
+                subscribers: channel.subscribers.get(),
+                repeated: false,
+                crowded: false,
+            })
+        });
+        if let (Ok(published), Some(key)) = (&mut published, key) {
+            published.crowded = !published.repeated && self.forget_surplus(key, now, wake);
+        }
         if matches!(&published, Err(error) if *error != PublishError::IdReused) {
             self.header().refused_publishes.next();
         }
@@ -313,31 +305,26 @@ impl Zone {
     ) -> Result<Signed, PublishError> {
         let limits = limits.of(name);
         let address = self.address(name);
-        self.with_room(
-            limits,
-            PublishError::ZoneFull,
-            address.shard,
-            wake,
-            |wake| {
-                let guard = self.lock(address.shard, wake);
-                let (place, channel, created) =
-                    guard.find_or_create(address, name, limits, now, wake)?;
-                guard.drop_outdated(channel, limits, now);
-                if !channel.is(SIGNED) {
-                    channel.set_token(fresh_token);
-                    channel.flag(SIGNED);
-                }
-                // It may be sooner than before, so the wheel must know.
-                channel.expires.set(now.saturating_add(expires_ms));
-                guard.wheel_by(place, channel, channel.expires.get());
-                Ok(Signed {
-                    incarnation: channel.incarnation.get(),
-                    first_seq: channel.first.get(),
-                    token: channel.token_bytes(),
-                    created,
-                })
-            },
-        )
+        self.with_room(limits.on_full, address.shard, wake, |wake| {
+            let guard = self.lock(address.shard, wake).ok_or(PublishError::Busy)?;
+            let (place, channel, created) =
+                guard.find_or_create(address, name, limits, now, wake)?;
+            guard.drop_outdated(channel, limits, now);
+            if !channel.is(SIGNED) {
+                guard.end_empty(place, channel);
+                channel.set_token(fresh_token);
+                channel.flag(SIGNED);
+            }
+            // It may be sooner than before, so the wheel must know.
+            channel.expires.set(now.saturating_add(expires_ms));
+            guard.wheel_by(place, channel, channel.expires.get());
+            Ok(Signed {
+                incarnation: channel.incarnation.get(),
+                first_seq: channel.first.get(),
+                token: channel.token_bytes(),
+                created,
+            })
+        })
     }
 
     /// Closes a channel: its name is free at once, its subscribers are told. Its next seq, if it was
@@ -350,7 +337,7 @@ impl Zone {
         wake: &mut WakeSet,
     ) -> Option<u64> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, wake);
+        let guard = self.lock(address.shard, wake)?;
         let (place, channel) = guard.find(address, name)?;
         let next = channel.next.get();
         guard.close_channel(place, channel, wake);
@@ -360,7 +347,7 @@ impl Zone {
     /// Lets a channel's messages go. Its next seq, if it is there.
     pub fn clear(&self, name: &[u8]) -> Option<u64> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         guard.drop_all(channel);
         guard.reclaim(RECLAIM);
@@ -370,7 +357,7 @@ impl Zone {
     /// What there is to tell of a channel, if it is there.
     pub fn channel(&self, name: &[u8]) -> Option<ChannelInfo> {
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let guard = self.lock(address.shard, &mut WakeSet::default())?;
         let (_, channel) = guard.find(address, name)?;
         Some(ChannelInfo {
             incarnation: channel.incarnation.get(),

@@ -5,13 +5,16 @@ use core::marker::PhantomData;
 
 use subtle::ConstantTimeEq;
 
+use crate::busy::Later;
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
 use crate::life::Epoch;
-use crate::limits::{ChannelLimits, Limits};
+use crate::limits::{ChannelLimits, Limits, OnFull};
 use crate::message::{Message, MessageRef};
-use crate::publish::{PublishError, RECLAIM};
+use crate::pieces::Joined;
+use crate::publish::{Creator, PublishError, RECLAIM};
 use crate::registry::WorkerId;
+use crate::room::{Refusal, Shortage};
 use crate::shard::Guard;
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -92,10 +95,30 @@ pub enum SubscribeError {
     WrongToken,
     /// The hub has as many channels as it may.
     TooManyChannels,
+    /// Channels that never had a message take as much as they may, and all of them have subscribers.
+    TooManyEmpty,
     /// The channel has as many subscribers as it may.
     TooManySubscribers,
     /// The zone has no memory for it.
     ZoneFull,
+    /// Somebody holds a lock too long ([`crate::take_stuck`]).
+    Busy,
+}
+
+impl Refusal for SubscribeError {
+    const BUSY: Self = SubscribeError::Busy;
+
+    fn shortage(self) -> Option<Shortage> {
+        match self {
+            SubscribeError::TooManyChannels | SubscribeError::TooManyEmpty => {
+                Some(Shortage::Channels)
+            }
+            SubscribeError::ZoneFull => Some(Shortage::Memory),
+            SubscribeError::WrongToken
+            | SubscribeError::TooManySubscribers
+            | SubscribeError::Busy => None,
+        }
+    }
 }
 
 impl fmt::Display for SubscribeError {
@@ -103,8 +126,10 @@ impl fmt::Display for SubscribeError {
         f.write_str(match self {
             SubscribeError::WrongToken => "wrong token",
             SubscribeError::TooManyChannels => "too many channels",
+            SubscribeError::TooManyEmpty => "too many empty channels",
             SubscribeError::TooManySubscribers => "too many subscribers",
             SubscribeError::ZoneFull => "the zone is full",
+            SubscribeError::Busy => "a worker holds the zone",
         })
     }
 }
@@ -123,6 +148,9 @@ pub struct Window {
     pub lost: u64,
     /// An administrator closed the channel.
     pub closed: bool,
+    /// Somebody holds a lock too long: what there is was not looked at. The channel comes to its worker's
+    /// list of dirty channels again ([`Zone::settle`]).
+    pub busy: bool,
 }
 
 /// A worker reads: messages that it finds are not freed while this lives, which is within one turn of
@@ -130,6 +158,7 @@ pub struct Window {
 pub struct Reading<'z> {
     zone: &'z Zone,
     worker: WorkerId,
+    joined: Joined,
     one_thread: PhantomData<*const ()>,
 }
 
@@ -147,6 +176,7 @@ impl Zone {
         Reading {
             zone: self,
             worker,
+            joined: Joined::default(),
             one_thread: PhantomData,
         }
     }
@@ -174,7 +204,9 @@ impl Zone {
             return true;
         };
         let address = self.address(name);
-        let guard = self.lock(address.shard, &mut WakeSet::default());
+        let Some(guard) = self.lock(address.shard, &mut WakeSet::default()) else {
+            return false;
+        };
         let found = guard.find(address, name);
         found.is_some_and(|(_, channel)| is_token(channel, sent))
     }
@@ -195,7 +227,8 @@ impl Reading<'_> {
         let zone = self.zone;
         let limits = limits.of(request.name);
         let shard = zone.address(request.name).shard;
-        let subscribed = zone.with_room(limits, SubscribeError::ZoneFull, shard, wake, |wake| {
+        // A subscribe never lets a message go.
+        let subscribed = zone.with_room(OnFull::Refuse, shard, wake, |wake| {
             messages.clear();
             // What was let go for this subscriber must not wait for its own reading.
             let epoch = zone.header().reading_epoch.get();
@@ -220,11 +253,24 @@ impl Reading<'_> {
     ) -> Result<Subscription, SubscribeError> {
         let zone = self.zone;
         let address = zone.address(request.name);
-        let guard = zone.lock(address.shard, wake);
+        let guard = zone.lock(address.shard, wake).ok_or(SubscribeError::Busy)?;
         let (place, channel, created) = match request.authority {
-            Authority::Open => guard
-                .find_or_create(address, request.name, limits, now, wake)
-                .map_err(SubscribeError::from)?,
+            Authority::Open => match guard.find(address, request.name) {
+                Some((place, channel)) => (place, channel, false),
+                None if !zone.takes_empty(request.name.len(), limits) => {
+                    return Err(SubscribeError::TooManyEmpty);
+                }
+                None => guard
+                    .create(
+                        address,
+                        request.name,
+                        Creator::Subscriber,
+                        limits,
+                        now,
+                        wake,
+                    )
+                    .map(|(place, channel)| (place, channel, true))?,
+            },
             Authority::Token(sent) => match guard.find(address, request.name) {
                 Some((place, channel)) if is_token(channel, sent) => (place, channel, false),
                 _ => return Err(SubscribeError::WrongToken),
@@ -260,7 +306,8 @@ impl Reading<'_> {
         let tag = request.user.map_or(0, |user| zone.user_tag(user));
         let from = guard.first_for(channel, from, tag, now);
         guard.collect(channel, from, FIRST, now, messages);
-        let ready = told || lost.is_some() || !messages.is_empty();
+        let found = messages.iter().any(|message| message.0.is_some());
+        let ready = told || lost.is_some() || found;
         let stays = match request.stay {
             Stay::Always => true,
             Stay::UnlessReady => !ready,
@@ -272,6 +319,7 @@ impl Reading<'_> {
             }
         } else if channel.subscribers.get() == 0 {
             guard.keep_until(place, channel, now + limits.channel_timeout);
+            guard.touch_empty(place, channel);
         }
         guard.reclaim(RECLAIM);
         Ok(Subscription {
@@ -302,15 +350,27 @@ impl Reading<'_> {
                 next: from,
                 lost: 0,
                 closed: true,
+                busy: false,
             };
         };
-        let guard = self.zone.lock(known.shard(), &mut WakeSet::default());
+        let Some(guard) = self.zone.lock(known.shard(), &mut WakeSet::default()) else {
+            // Its worker is told again that it got something.
+            self.zone.put_off(Later::Look(channel));
+            return Window {
+                first: from,
+                next: from,
+                lost: 0,
+                closed: false,
+                busy: true,
+            };
+        };
         let Some(channel) = self.zone.at(place) else {
             return Window {
                 first: from,
                 next: from,
                 lost: 0,
                 closed: true,
+                busy: false,
             };
         };
         let next = channel.next.get();
@@ -321,6 +381,7 @@ impl Reading<'_> {
                 next,
                 lost: 0,
                 closed: true,
+                busy: false,
             };
         }
         guard.drop_outdated(channel, limits.of(guard.name(place)), now);
@@ -332,6 +393,7 @@ impl Reading<'_> {
             next,
             lost: left - from,
             closed: channel.is(CLOSED),
+            busy: false,
         }
     }
 
@@ -344,9 +406,11 @@ impl Reading<'_> {
         let Some(place) = message.0 else {
             return Message::EXPIRED;
         };
+        // Under one epoch no other message comes to its place.
+        let epoch = self.zone.slot(self.worker.slot).reading.get();
         // SAFETY: the reference came from this reading's window or subscribe (or from an earlier one
         // of this turn, which the caller must not keep), so the published epoch protects it.
-        unsafe { self.zone.message_at(place) }
+        unsafe { self.zone.message_at(place, &self.joined, epoch) }
     }
 }
 
@@ -368,6 +432,7 @@ impl From<PublishError> for SubscribeError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::TooManyChannels => SubscribeError::TooManyChannels,
+            PublishError::Busy => SubscribeError::Busy,
             PublishError::ZoneFull | PublishError::MessageTooLarge | PublishError::IdReused => {
                 SubscribeError::ZoneFull
             }

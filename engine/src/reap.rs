@@ -1,5 +1,6 @@
 //! Workers come and go: attach, detach, and taking off those that died.
 
+use crate::busy;
 use crate::limits::ChannelLimits;
 use crate::registry::{Registry, WorkerId};
 use crate::wake::WakeSet;
@@ -15,20 +16,22 @@ impl Drop for Reaping<'_> {
 }
 
 impl Zone {
-    fn lock_reaping(&self) -> Reaping<'_> {
-        self.header().reaping.lock();
-        Reaping(self)
+    fn lock_reaping(&self) -> Option<Reaping<'_>> {
+        busy::lock(&self.header().reaping, "who is attached")?;
+        Some(Reaping(self))
     }
 
-    /// Attaches a worker; what an earlier one of its slot left is cleaned up first.
+    /// Attaches a worker; what an earlier one of its slot left is cleaned up first, however long another
+    /// worker holds a lock for that: before it this one can do nothing.
     pub fn attach(&self, worker: WorkerId, limits: &impl ChannelLimits, now: u64) {
-        let _reaping = self.lock_reaping();
+        let _reaping = self.surely(|_| self.lock_reaping());
         let slot = self.slot(worker.slot);
         if slot.incarnation.get() != 0 {
-            self.take_off(worker.slot, limits, now, &mut WakeSet::default());
+            self.surely(|wake| self.take_off(worker.slot, limits, now, wake));
         }
         // An earlier one's, whose reaper was killed before it came to them.
-        self.lock_commons().drop_orders_of(worker.slot);
+        self.surely(|_| self.lock_commons())
+            .drop_orders_of(worker.slot);
         let header = self.header();
         let limit = u32::from(worker.slot) + 1;
         if header.slot_limit.get() < limit {
@@ -38,11 +41,13 @@ impl Zone {
         slot.incarnation.set(worker.incarnation);
     }
 
-    /// Takes this worker off, with all its subscribers.
+    /// Takes this worker off, with all its subscribers. Where it cannot, others do when it has died.
     pub fn detach(&self, worker: WorkerId, limits: &impl ChannelLimits, now: u64) {
-        let _reaping = self.lock_reaping();
+        let Some(_reaping) = self.lock_reaping() else {
+            return;
+        };
         if self.slot(worker.slot).incarnation.get() == worker.incarnation {
-            self.take_off(worker.slot, limits, now, &mut WakeSet::default());
+            _ = self.take_off(worker.slot, limits, now, &mut WakeSet::default());
         }
     }
 
@@ -62,9 +67,10 @@ impl Zone {
         for (slot, _) in self.slots() {
             // Another may have been quicker, so it is asked again under the lock.
             if is_dead(slot) {
-                let _reaping = self.lock_reaping();
-                if is_dead(slot) {
-                    self.take_off(slot, limits, now, wake);
+                let Some(_reaping) = self.lock_reaping() else {
+                    continue;
+                };
+                if is_dead(slot) && self.take_off(slot, limits, now, wake).is_some() {
                     reaped += 1;
                 }
             }
@@ -73,11 +79,18 @@ impl Zone {
     }
 
     /// Takes a slot's worker off every channel and client address, ends its broadcasts, and clears the slot.
-    fn take_off(&self, number: u16, limits: &impl ChannelLimits, now: u64, wake: &mut WakeSet) {
+    /// `None`: a lock is held too long, and it is to be done again.
+    fn take_off(
+        &self,
+        number: u16,
+        limits: &impl ChannelLimits,
+        now: u64,
+        wake: &mut WakeSet,
+    ) -> Option<()> {
         let slot = self.slot(number);
         slot.reading.publish(0);
         for index in 0..self.shard_count() {
-            let guard = self.lock(index, wake);
+            let guard = self.lock(index, wake)?;
             for place in guard.all_channels() {
                 if let Some(channel) = self.at(place) {
                     guard.remove_worker(place, channel, number, limits, now);
@@ -85,7 +98,7 @@ impl Zone {
             }
             guard.remove_entries_of(number);
         }
-        let commons = self.lock_commons();
+        let commons = self.lock_commons()?;
         let incarnation = slot.incarnation.get();
         for place in commons.bodies() {
             let Some(body) = self.at(place) else { continue };
@@ -101,7 +114,10 @@ impl Zone {
         slot.subscribers.set(0);
         slot.hooks_queued.set(0);
         slot.incarnation.set(0);
-        // Last: from here on it is given none.
-        self.lock_commons().drop_orders_of(number);
+        // Last: from here on it is given none. What is left goes when the slot is attached again.
+        if let Some(commons) = self.lock_commons() {
+            commons.drop_orders_of(number);
+        }
+        Some(())
     }
 }

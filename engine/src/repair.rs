@@ -42,25 +42,29 @@ impl Reached {
 }
 
 impl Guard<'_> {
-    /// Makes everything anew that is not the truth.
-    pub(crate) fn repair(&self) {
+    /// Makes everything anew that is not the truth; whether it could.
+    pub(crate) fn repair(&self) -> bool {
         let zone = self.zone;
         if self.index == zone.commons() {
             self.collect_garbage(&self.reach_bodies());
         } else {
             self.settle_ids();
             self.settle_closed();
-            self.recount_broadcasts();
+            if !self.recount_broadcasts() {
+                return false;
+            }
             self.recount();
             self.recount_members();
             self.collect_garbage(&self.reach());
             self.rebuild_wheel();
+            self.rebuild_empty();
             for (_, slot) in zone.slots() {
                 slot.resync.set(1);
             }
         }
         self.shard.broken.set(0);
         zone.header().repairs.next();
+        true
     }
 
     /// A channel that was being closed: closing it is brought to its end.
@@ -128,8 +132,10 @@ impl Guard<'_> {
     /// Counts the ring entries of each broadcast anew. Each count is one store from what stood there
     /// to what is true, and what stood there is never too low; so a repair that is cut short leaves no
     /// body to be let go that a ring still leads to.
-    fn recount_broadcasts(&self) {
-        let commons = self.zone.lock_commons();
+    fn recount_broadcasts(&self) -> bool {
+        let Some(commons) = self.zone.lock_commons() else {
+            return false;
+        };
         let mut entries: HashMap<u32, u32> = HashMap::new();
         self.each_message(|message| {
             if self.zone.at(message).is_some_and(Head::is_broadcast) {
@@ -143,6 +149,7 @@ impl Guard<'_> {
             }
             commons.retire_body(place);
         }
+        true
     }
 
     fn each_message(&self, mut each: impl FnMut(Ref<Head>)) {
@@ -186,8 +193,12 @@ impl Guard<'_> {
             reached.add(id);
         }
         self.each_message(|message| {
-            if !self.zone.at(message).is_some_and(Head::is_broadcast) {
-                reached.add(message);
+            let Some(head) = self.zone.at(message).filter(|head| !head.is_broadcast()) else {
+                return;
+            };
+            reached.add(message);
+            for piece in self.zone.pieces(head.pieces()) {
+                reached.add(piece);
             }
         });
         reached.sort();
@@ -199,6 +210,10 @@ impl Guard<'_> {
         let mut reached = Reached::default();
         for body in self.bodies() {
             reached.add(body);
+            let head = self.zone.at(Body::message(body));
+            for piece in self.zone.pieces(head.and_then(Head::pieces)) {
+                reached.add(piece);
+            }
         }
         for order in self.all_orders() {
             reached.add(order);

@@ -10,13 +10,12 @@
 
 use crate::broadcast::Body;
 use crate::cell::Ref;
-use crate::channel::{Channel, EXPIRING, SIGNED};
+use crate::channel::{Channel, EMPTY, EXPIRING, SIGNED};
 use crate::limits::ChannelLimits;
 use crate::message::{self, Kind};
 use crate::publication::{MAX_EVENT, Options};
 use crate::shard::Guard;
 use crate::snapshot::{Identity, StoredChannel, StoredContent, StoredMessage};
-use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 /// Longest name that a channel can hold, in bytes.
@@ -119,7 +118,7 @@ impl Zone {
     }
 
     fn lock_to_fill(&self, shard: usize) -> Guard<'_> {
-        self.lock(shard, &mut WakeSet::default())
+        self.lock_surely(shard)
     }
 }
 
@@ -128,7 +127,7 @@ impl<L: ChannelLimits> Restore<'_, L> {
     pub fn broadcast(&mut self, time: u64, content: &[u8]) {
         let body = fits(content, &Options::default()).then(|| {
             self.zone
-                .lock_commons()
+                .lock_surely(self.zone.commons())
                 .write_body(content, time, |body| body.over.set(1))
         });
         self.bodies.push(body.flatten());
@@ -171,7 +170,12 @@ impl<L: ChannelLimits> Restore<'_, L> {
         if guard.find(address, stored.name).is_some() {
             return None;
         }
-        let flags = if stored.token.is_some() { SIGNED } else { 0 };
+        // One that never had a message, as far as is known, nor a token.
+        let flags = match stored.token {
+            Some(_) => SIGNED,
+            None if stored.next == 1 => EMPTY,
+            None => 0,
+        };
         let life = match stored.incarnation {
             // It was not known, so none of its clients has it.
             0 => self.zone.next_incarnation(),
@@ -182,13 +186,18 @@ impl<L: ChannelLimits> Restore<'_, L> {
         };
         let (place, channel) =
             guard.write_channel(address.hash, stored.name, flags, life, stored.expires_at)?;
-        channel.set_token(stored.token.unwrap_or_default());
+        if let Some(token) = stored.token {
+            channel.set_token(token);
+        }
         channel.next.set(stored.next);
         channel.first.set(stored.next);
         let head = self.zone.bucket(guard.index, address.bucket);
         channel.chain.set(head.get());
         head.set(Some(place));
         guard.shard.channels.add(1);
+        if channel.is(EMPTY) {
+            guard.begin_empty(place, channel);
+        }
         guard.wheel_insert(place, channel);
         Some(place)
     }
@@ -269,7 +278,7 @@ impl<L: ChannelLimits> Restore<'_, L> {
 
 impl<L> Drop for Restore<'_, L> {
     fn drop(&mut self) {
-        let commons = self.zone.lock_commons();
+        let commons = self.zone.lock_surely(self.zone.commons());
         for body in self.bodies.iter().flatten() {
             commons.retire_body(*body);
         }

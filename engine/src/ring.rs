@@ -25,8 +25,10 @@ const _: () = assert!(HEAD == UNIT);
 /// Entries that a channel's first ring has.
 const SMALLEST: u32 = 2;
 
-/// What stands where a message was whose own time is over: a place that no zone has.
-const HOLE: u32 = u32::MAX;
+/// What stands where a message was whose own time is over is a small number, which is the place of no
+/// message: so many seqs from this one on are holes. It may be fewer than there are. So a walk over a million
+/// of them takes some hundred steps.
+pub(crate) const LONGEST_HOLE: u32 = 4000;
 
 impl<'z> Guard<'z> {
     fn entry(&self, ring: Ref<Ring>, seq: u64) -> Option<&'z Link<Head>> {
@@ -46,22 +48,71 @@ impl<'z> Guard<'z> {
     /// The buffered message of that seq, if it has not expired.
     pub(crate) fn message(&self, channel: &Channel, seq: u64) -> Option<Ref<Head>> {
         self.buffered(channel, seq)
-            .filter(|place| place.units() != HOLE)
+            .filter(|place| place.units() > LONGEST_HOLE)
+    }
+
+    /// How many seqs from this one on are holes, at least; 0: there is a message.
+    pub(crate) fn holes_from(&self, channel: &Channel, seq: u64) -> u64 {
+        let found = self.buffered(channel, seq).map_or(0, Ref::units);
+        if found > LONGEST_HOLE {
+            0
+        } else {
+            found.into()
+        }
+    }
+
+    /// The first seq from `from` on that is no hole; the channel's next, if there is none.
+    pub(crate) fn skip_holes(&self, channel: &Channel, from: u64) -> u64 {
+        let next = channel.next.get();
+        let mut seq = from;
+        let mut holes = self.holes_from(channel, seq);
+        while seq < next && holes > 0 {
+            let behind = seq + holes;
+            let more = if behind < next {
+                self.holes_from(channel, behind)
+            } else {
+                0
+            };
+            let all = (holes + more).min(LONGEST_HOLE.into());
+            if all > holes {
+                // The next walk takes fewer steps.
+                self.note_holes(channel, seq, all);
+            }
+            (seq, holes) = (behind, more);
+        }
+        seq
+    }
+
+    fn note_holes(&self, channel: &Channel, seq: u64, holes: u64) {
+        if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
+            entry.set(Ref::new(holes as u32));
+        }
+    }
+
+    /// The hole at a seq, with those that follow it.
+    fn hole_before(&self, channel: &Channel, seq: u64) -> Option<Ref<Head>> {
+        let follow = if seq + 1 < channel.next.get() {
+            self.holes_from(channel, seq + 1) as u32
+        } else {
+            0
+        };
+        Ref::new((follow + 1).min(LONGEST_HOLE))
     }
 
     /// Whether the message of that seq, which is one of the buffered, has expired.
     pub(crate) fn is_hole(&self, channel: &Channel, seq: u64) -> bool {
         self.buffered(channel, seq)
-            .is_some_and(|place| place.units() == HOLE)
+            .is_some_and(|place| place.units() <= LONGEST_HOLE)
     }
 
-    /// Lets a buffered message go whose own time is over; its seq stays in the ring.
+    /// Lets a buffered message go whose own time is over; its seq stays in the ring. Of several the last one
+    /// goes first, so that each knows those behind it.
     pub(crate) fn punch(&self, channel: &Channel, seq: u64) {
         let Some(message) = self.message(channel, seq) else {
             return;
         };
         if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
-            entry.set(Ref::new(HOLE));
+            entry.set(self.hole_before(channel, seq));
             self.drop_message(message);
         }
     }
@@ -122,7 +173,7 @@ impl<'z> Guard<'z> {
     pub(crate) fn prepend(&self, channel: &Channel, message: Option<Ref<Head>>) {
         let seq = channel.first.get() - 1;
         if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
-            entry.set(message.or_else(|| Ref::new(HOLE)));
+            entry.set(message.or_else(|| self.hole_before(channel, seq)));
             channel.first.set(seq);
             if message.is_some() {
                 self.shard.messages.add(1);
@@ -131,9 +182,10 @@ impl<'z> Guard<'z> {
     }
 
     /// Links a message in as the channel's next, for which there is room; gives its seq.
-    pub(crate) fn append(&self, channel: &Channel, message: Ref<Head>) -> u64 {
+    pub(crate) fn append(&self, place: Ref<Channel>, channel: &Channel, message: Ref<Head>) -> u64 {
         let seq = channel.next.get();
         if let Some(entry) = channel.ring.get().and_then(|ring| self.entry(ring, seq)) {
+            self.end_empty(place, channel);
             entry.set(Some(message));
             channel.next.set(seq + 1);
             self.shard.messages.add(1);

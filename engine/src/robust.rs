@@ -2,6 +2,8 @@
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 
 /// A process-shared robust mutex (pthread_mutexattr_setrobust(3)).
 ///
@@ -13,6 +15,50 @@ pub struct RobustMutex(UnsafeCell<libc::pthread_mutex_t>);
 
 // SAFETY: the mutex is made for use by several threads and processes at once.
 unsafe impl Sync for RobustMutex {}
+
+/// Why a lock was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockError {
+    /// Somebody holds it.
+    Held,
+    /// It is no lock; the errno.
+    Broken(i32),
+}
+
+/// A clock that nobody sets, where the C library can wait by it.
+#[cfg(target_env = "gnu")]
+const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+#[cfg(not(target_env = "gnu"))]
+const CLOCK: libc::clockid_t = libc::CLOCK_REALTIME;
+
+/// Locks until that time of [`CLOCK`].
+///
+/// # Safety
+///
+/// As for `pthread_mutex_timedlock`.
+#[cfg(target_env = "gnu")]
+unsafe fn lock_until(mutex: *mut libc::pthread_mutex_t, until: *const libc::timespec) -> i32 {
+    unsafe extern "C" {
+        fn pthread_mutex_clocklock(
+            mutex: *mut libc::pthread_mutex_t,
+            clock: libc::clockid_t,
+            until: *const libc::timespec,
+        ) -> libc::c_int;
+    }
+    // SAFETY: see the function; since glibc 2.30.
+    unsafe { pthread_mutex_clocklock(mutex, CLOCK, until) }
+}
+
+/// As above.
+///
+/// # Safety
+///
+/// As for `pthread_mutex_timedlock`.
+#[cfg(not(target_env = "gnu"))]
+unsafe fn lock_until(mutex: *mut libc::pthread_mutex_t, until: *const libc::timespec) -> i32 {
+    // SAFETY: see the function.
+    unsafe { libc::pthread_mutex_timedlock(mutex, until) }
+}
 
 /// How a lock was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +94,36 @@ impl RobustMutex {
         }
     }
 
-    /// Waits for the lock and takes it.
-    pub fn lock(&self) -> Locked {
-        // SAFETY: the mutex was initialised when the zone was formatted.
-        self.taken(unsafe { libc::pthread_mutex_lock(self.0.get()) })
-            .unwrap_or(Locked::OwnerDied)
+    /// Waits for the lock so long at most, and takes it.
+    pub fn lock_within(&self, wait: Duration) -> Result<Locked, LockError> {
+        let mut until = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: fills the time in.
+        unsafe { libc::clock_gettime(CLOCK, &raw mut until) };
+        let nanos = until.tv_nsec + wait.subsec_nanos() as libc::c_long;
+        until.tv_sec += (wait.as_secs() as libc::time_t) + (nanos / 1_000_000_000) as libc::time_t;
+        until.tv_nsec = (nanos % 1_000_000_000) as _;
+        // SAFETY: the mutex was initialised when the zone was formatted, and the time is one of that clock.
+        let rc = unsafe { lock_until(self.0.get(), &raw const until) };
+        self.taken(rc).ok_or(match rc {
+            libc::ETIMEDOUT | libc::EBUSY => LockError::Held,
+            errno => LockError::Broken(errno),
+        })
+    }
+
+    /// The process that holds the lock now, as the kernel's list of robust locks needs it in the first word
+    /// (futex(2)); 0: nobody, or it cannot be told.
+    pub fn holder(&self) -> u32 {
+        const TID: u32 = 0x3fff_ffff;
+        // SAFETY: the mutex is larger than a word, aligned to one, and shared; it is only looked at.
+        let word = unsafe { AtomicU32::from_ptr(self.0.get().cast()) };
+        if cfg!(target_env = "gnu") {
+            word.load(Ordering::Relaxed) & TID
+        } else {
+            0
+        }
     }
 
     /// Takes the lock unless somebody has it.

@@ -2,9 +2,10 @@
 
 use crate::blocks::{Block, CLASSES};
 use crate::broadcast::Body;
+use crate::busy;
 use crate::cell::{Link, Long, Word};
 use crate::channel::Channel;
-use crate::once::Done;
+use crate::once::Ages;
 use crate::robust::{Locked, RobustMutex};
 use crate::wake::WakeSet;
 use crate::zone::Zone;
@@ -27,18 +28,24 @@ pub struct Shard {
     pub broken: Word,
     /// Channels in the hash chains.
     pub channels: Word,
+    /// Channels that never had a message ([`crate::empty`]).
+    pub empty: Word,
+    /// The memory that they take, in units of 8 bytes.
+    pub empty_units: Word,
+    /// The number of the oldest of them without subscribers; 0: there is none.
+    pub empty_since: Long,
+    /// The oldest of them without subscribers.
+    pub empty_oldest: Link<Channel>,
+    /// The newest.
+    pub empty_newest: Link<Channel>,
     /// Subscribers of all channels.
     pub subscribers: Word,
     /// Messages in all rings.
     pub messages: Word,
     /// Entries of client addresses.
     pub addresses: Word,
-    /// Ids of publishes that were done.
-    pub ids: Word,
-    /// The one that was made first.
-    pub ids_oldest: Link<Done>,
-    /// The one that was made last.
-    pub ids_newest: Link<Done>,
+    /// Ids of publishes that were done, of back ends and of clients ([`crate::once`]).
+    pub ids: [Ages; 2],
     /// Lists of pages with room, by class.
     pub partial: [Word; CLASSES],
     /// Blocks put into limbo since the last bag was sealed.
@@ -89,20 +96,34 @@ impl Drop for Guard<'_> {
 }
 
 impl Zone {
-    /// Locks a shard, and repairs it if its last holder died; then everybody is to be woken.
-    pub(crate) fn lock(&self, index: usize, wake: &mut WakeSet) -> Guard<'_> {
-        let shard = self.shard(index);
-        let locked = shard.lock.lock();
+    /// Locks a shard, and repairs it if its last holder died; then everybody is to be woken. `None`, and a
+    /// note, when somebody holds it too long ([`crate::busy`]).
+    pub(crate) fn lock(&self, index: usize, wake: &mut WakeSet) -> Option<Guard<'_>> {
+        let what = match index == self.commons() {
+            true => "what all channels share",
+            false => "a part of the channels",
+        };
+        let locked = busy::lock(&self.shard(index).lock, what)?;
+        if index != self.commons() {
+            busy::begin();
+        }
         self.locked(index, locked, wake)
+    }
+
+    /// The same, however long it takes: for who has the zone before others, or after them.
+    pub(crate) fn lock_surely(&self, index: usize) -> Guard<'_> {
+        self.surely(|wake| self.lock(index, wake))
     }
 
     /// The same, unless somebody holds it now.
     pub(crate) fn try_lock(&self, index: usize, wake: &mut WakeSet) -> Option<Guard<'_>> {
-        let locked = self.shard(index).lock.try_lock()?;
-        Some(self.locked(index, locked, wake))
+        let mutex = &self.shard(index).lock;
+        let locked = mutex.try_lock()?;
+        busy::taken(mutex);
+        self.locked(index, locked, wake)
     }
 
-    fn locked(&self, index: usize, locked: Locked, wake: &mut WakeSet) -> Guard<'_> {
+    fn locked(&self, index: usize, locked: Locked, wake: &mut WakeSet) -> Option<Guard<'_>> {
         let guard = Guard {
             zone: self,
             index,
@@ -112,18 +133,21 @@ impl Zone {
             guard.shard.broken.set(1);
         }
         if guard.shard.broken.get() != 0 {
-            guard.repair();
+            if !guard.repair() {
+                // The next one begins again.
+                return None;
+            }
             for (slot, entry) in self.slots() {
                 if entry.incarnation.get() != 0 {
                     wake.insert(slot);
                 }
             }
         }
-        guard
+        Some(guard)
     }
 
     /// The lock of the commons, for one who holds a shard.
-    pub(crate) fn lock_commons(&self) -> Guard<'_> {
+    pub(crate) fn lock_commons(&self) -> Option<Guard<'_>> {
         self.lock(self.commons(), &mut WakeSet::default())
     }
 }

@@ -10,9 +10,9 @@ use crate::broadcast::Body;
 use crate::cell::Ref;
 use crate::channel::{CLOSED, Channel, SIGNED};
 use crate::message::{Head, Message};
+use crate::pieces::Joined;
 use crate::publication::Options;
 use crate::shard::Guard;
-use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 /// What makes a zone's seqs go on in another one.
@@ -76,6 +76,7 @@ pub struct Snapshot<'z> {
     channels: Vec<Ref<Channel>>,
     bodies: Vec<Ref<Body>>,
     numbers: HashMap<u32, u32>,
+    joined: Joined,
 }
 
 impl Zone {
@@ -83,7 +84,7 @@ impl Zone {
     pub fn snapshot(&self) -> Snapshot<'_> {
         // The commons come last, as for everybody who holds a shard.
         let guards: Vec<_> = (0..=self.shard_count())
-            .map(|index| self.lock(index, &mut WakeSet::default()))
+            .map(|index| self.lock_surely(index))
             .collect();
         let buckets = self.geometry().buckets as usize;
         let channels = guards
@@ -100,11 +101,17 @@ impl Zone {
             guards,
             channels,
             bodies,
+            joined: Joined::default(),
         }
     }
 }
 
 impl Snapshot<'_> {
+    /// Lets go what was joined of messages in pieces.
+    pub fn let_go(&mut self) {
+        self.joined = Joined::default();
+    }
+
     /// What makes its seqs go on in another zone.
     pub fn identity(&self) -> Identity {
         let (low, high) = self.zone.key();
@@ -184,6 +191,6 @@ impl Snapshot<'_> {
     fn message_at(&self, place: Ref<Head>) -> Message<'_> {
         // SAFETY: a message is freed under its shard's lock alone, and this holds all of them; the
         // result does not outlive this.
-        unsafe { self.zone.message_at(place) }
+        unsafe { self.zone.message_at(place, &self.joined, 0) }
     }
 }

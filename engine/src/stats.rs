@@ -13,6 +13,10 @@ use crate::zone::Zone;
 pub struct ZoneStats {
     /// Channels.
     pub channels: u64,
+    /// Those among them that never had a message.
+    pub empty_channels: u64,
+    /// Empty channels that were let go to make room, since the zone was made.
+    pub empty_evictions: u64,
     /// Subscribers.
     pub subscribers: u64,
     /// Buffered messages; a broadcast counts in each channel.
@@ -86,6 +90,8 @@ impl Zone {
         };
         ZoneStats {
             channels: sum(|shard| shard.channels.get()),
+            empty_channels: self.empty_channels(),
+            empty_evictions: header.empty_evictions.get(),
             subscribers: sum(|shard| shard.subscribers.get()),
             messages: sum(|shard| shard.messages.get()),
             pages: u64::from(self.geometry().pages),
@@ -163,7 +169,9 @@ impl Zone {
         let mut left = budget.max(1) * 8;
         while cursor.shard < self.shard_count() {
             let mut names: Vec<Vec<u8>> = Vec::new();
-            let guard = self.lock(cursor.shard, &mut WakeSet::default());
+            let Some(guard) = self.lock(cursor.shard, &mut WakeSet::default()) else {
+                return false;
+            };
             while cursor.bucket < buckets && left > 0 {
                 left -= 1;
                 for place in guard.chain(cursor.bucket) {

@@ -9,7 +9,6 @@ use crate::life::GIVEN;
 use crate::pages::RUN;
 use crate::repair::Reached;
 use crate::shard::Guard;
-use crate::wake::WakeSet;
 use crate::zone::Zone;
 
 /// What a whole zone holds.
@@ -41,14 +40,15 @@ impl Zone {
         let mut report = VerifyReport::default();
         let commons = self.shard_count();
         for index in 0..commons {
-            let guard = self.lock(index, &mut WakeSet::default());
+            let guard = self.lock_surely(index);
             guard.verify_channels(&mut report, &mut faults);
+            guard.verify_empty(&mut faults);
             report.addresses += guard.verify_entries(&mut faults);
             report.ids += guard.verify_ids(&mut faults);
             let reached = guard.reach();
             guard.verify_blocks(&reached, &mut report, &mut faults);
         }
-        let guard = self.lock(commons, &mut WakeSet::default());
+        let guard = self.lock_surely(commons);
         let reached = guard.reach_bodies();
         guard.verify_blocks(&reached, &mut report, &mut faults);
         drop(guard);

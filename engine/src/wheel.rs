@@ -151,7 +151,7 @@ impl Guard<'_> {
     }
 
     /// Takes out records that nobody uses and no list holds.
-    fn sweep_records(&self, place: Ref<Channel>, channel: &Channel) {
+    pub(crate) fn sweep_records(&self, place: Ref<Channel>, channel: &Channel) {
         while let Some((at, _)) = self
             .records(channel)
             .find(|(_, record)| record.count.get() == 0 && record.dirty.get() == 0)
@@ -184,6 +184,7 @@ impl Guard<'_> {
 
     /// Takes a channel out of its hash chain.
     pub(crate) fn unchain(&self, place: Ref<Channel>, channel: &Channel) {
+        self.end_empty(place, channel);
         let bucket = self.zone.address(self.name(place)).bucket;
         let next = channel.chain.get();
         let before = self
@@ -213,6 +214,7 @@ impl Zone {
     ) -> usize {
         let second = now / 1000;
         let mut done = 0;
+        self.retire_late_bodies(wake);
         for index in 0..self.shard_count() {
             if self.shard(index).wheel_time.get() >= second {
                 continue;
@@ -223,6 +225,7 @@ impl Zone {
             done += guard.turn_wheel(limits, now, budget - done, wake);
             guard.forget(now, 4096);
             guard.reclaim(4096);
+            guard.give_back_empty();
             if done >= budget {
                 break;
             }

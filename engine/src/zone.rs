@@ -41,6 +41,12 @@ pub struct Header {
     /// The seq that a new channel's first message gets, less one; 0 but after a restore that left
     /// channels out ([`crate::restore`]).
     pub seq_floor: Long,
+    /// Numbers that empty channels got when they were listed ([`crate::empty`]).
+    pub empty_numbers: Long,
+    /// Empty channels that were let go to make room.
+    pub empty_evictions: Long,
+    /// Bodies of broadcasts may be done that are in the commons' list yet.
+    pub late_bodies: Word,
     /// The last incarnation that was given to a channel ([`crate::life`]).
     pub incarnations: Long,
     /// Messages that were let go to make room.
@@ -162,7 +168,7 @@ impl Zone {
     pub const MAX_SIZE: usize = 32 << 30;
 
     /// Number of the layout; a zone of another layout is refused, never reinterpreted.
-    pub const LAYOUT_VERSION: u32 = 6;
+    pub const LAYOUT_VERSION: u32 = 7;
 
     /// Makes a zone. `epoch` tells clients that their seqs belong to this zone; `key` keeps hash
     /// collisions from being made on purpose; both are random.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{NOW, World, limits};
-use icomet_engine::{Authority, Limits, OnFull, PublishError, Request, Stay, WakeSet};
+use icomet_engine::{Limits, OnFull, PublishError, Stay, WakeSet};
 
 #[test]
 fn a_full_zone_refuses_and_goes_on() {
@@ -123,33 +123,6 @@ fn fill(world: &World, content: &[u8]) {
             .is_err()
     });
     assert!(refused);
-}
-
-#[test]
-fn a_subscriber_finds_room_in_a_full_zone_that_evicts() {
-    let world = World::new(2 << 20);
-    let mut wake = WakeSet::default();
-    let evict = Limits {
-        on_full: OnFull::Evict,
-        ..limits()
-    };
-    let content = [b'x'; 300];
-    fill(&world, &content);
-    for n in 0..500 {
-        let name = format!("a subscriber of a channel with a long name {n}");
-        let request = Request {
-            name: name.as_bytes(),
-            seq: 0,
-            epoch: None,
-            authority: Authority::Open,
-            stay: Stay::Always,
-            user: None,
-        };
-        let reading = world.zone.reading(world.me);
-        let answer = reading.subscribe(&request, &evict, NOW, &mut Vec::new(), &mut wake);
-        assert!(answer.is_ok(), "{n}: {answer:?}");
-    }
-    world.check();
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn publish_once(world: &World, name: &str, id: &str) -> Published {
         id: id.as_bytes(),
         window: 60_000,
         most: 4,
+        client: false,
     };
     let publication = Publication {
         content: b"once",
@@ -120,7 +121,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 35] = [
+const OPERATIONS: [(&str, Operation); 37] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -219,6 +220,30 @@ const OPERATIONS: [(&str, Operation); 35] = [
             w.zone
                 .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
         }
+    }),
+    ("empty channels that come and go", |w, me| {
+        let (subscription, _) = w.subscribe(me, "e0", 0, Stay::Always).unwrap();
+        for name in ["e1", "e2", "e1", "e0"] {
+            w.subscribe(me, name, 0, Stay::Never).unwrap();
+        }
+        w.publish("e1", "its first");
+        w.zone
+            .unsubscribe(me, subscription.channel.unwrap(), 1, &limits(), NOW);
+        w.zone
+            .sign(b"e2", 5000, [3; 16], &limits(), NOW, &mut wake())
+            .unwrap();
+    }),
+    ("empty channels that are let go", |w, me| {
+        for name in ["e0", "e1", "e2"] {
+            w.subscribe(me, name, 0, Stay::Never).unwrap();
+        }
+        let limits = Limits {
+            max_channels: w.zone.stats().channels - 1,
+            ..limits()
+        };
+        w.zone
+            .publish(b"instead", b"x", &limits, NOW, &mut wake())
+            .unwrap();
     }),
     ("users that come and go", |w, me| {
         for user in ["z", "a", "m", "a"] {
@@ -702,4 +727,76 @@ fn slots_of_the_dead_are_claimed_again() {
     assert!(registry.claim().is_err());
     assert!(ids.iter().any(|id| id.incarnation > 1));
     ids.into_iter().for_each(|id| registry.release(id));
+}
+
+/// A zone in which no two free pages stand side by side.
+fn crumbled() -> (World, WorkerId) {
+    let world = World::new(1 << 20);
+    let other = world.worker();
+    let roomy = Limits {
+        channel_buffer_size: 1000,
+        ..limits()
+    };
+    let publish = |name: &str| {
+        world
+            .zone
+            .publish(name.as_bytes(), &[b'x'; 4000], &roomy, NOW, &mut wake())
+    };
+    while publish("stays").is_ok() && publish("goes").is_ok() {}
+    world.zone.clear(b"goes");
+    world.zone.expire(&roomy, NOW, 1000, &mut wake());
+    world.subscribe(world.me, "stays", 0, Stay::Always).unwrap();
+    (world, other)
+}
+
+#[test]
+fn a_death_among_the_pieces_of_a_message_leaves_a_whole_zone() {
+    let mut deaths = 0;
+    for n in 0.. {
+        let (world, other) = crumbled();
+        let child = fork(|| {
+            let me = world.worker();
+            let one = Limits {
+                channel_buffer_size: 1,
+                ..limits()
+            };
+            fault::arm(n);
+            for len in [9000, 6000] {
+                let content = vec![b'p'; len];
+                world
+                    .zone
+                    .publish(b"large", &content, &one, NOW, &mut wake())
+                    .unwrap();
+            }
+            let content = vec![b'b'; 5000];
+            let mut job = world.zone.broadcast(me, &content, NOW).unwrap();
+            while !world
+                .zone
+                .broadcast_step(&mut job, 99, &one, NOW, &mut wake())
+            {}
+            world.zone.clear(b"large");
+            world.zone.clear(b"stays");
+            world.zone.expire(&limits(), NOW + 2000, 100, &mut wake());
+            fault::disarm();
+        });
+        let ended = wait(child);
+        world.reap();
+        world.check();
+        let content = vec![b'q'; 9000];
+        world
+            .zone
+            .publish(b"later", &content, &limits(), NOW, &mut wake())
+            .unwrap();
+        let (_, texts) = world.subscribe(other, "later", 1, Stay::Never).unwrap();
+        assert_eq!(texts[0].as_bytes(), content);
+        world.check();
+        match ended {
+            Ended::Killed => deaths += 1,
+            Ended::Exit(code) => {
+                assert_eq!(code, 0, "it does what it is to do");
+                break;
+            }
+        }
+    }
+    assert!(deaths > 200, "{deaths}");
 }

@@ -191,12 +191,21 @@ fn another_authority_gives_an_incarnation() {
 /// What a publisher is told again, under its id, belongs to the life in which it was published.
 #[test]
 fn a_repeated_publish_says_when_its_life_is_over() {
+    for client in [false, true] {
+        repeat_over_lives(client);
+    }
+}
+
+/// An entry's incarnation, subscribers and kind are told apart.
+fn repeat_over_lives(client: bool) {
     let world = World::new(SIZE);
+    world.subscribe(world.me, "a", 0, Stay::Always).unwrap();
     let publish = || {
         let once = Once {
             id: b"id",
             window: 1_000_000,
             most: 100,
+            client,
         };
         let publication = Publication {
             content: b"x",
@@ -213,11 +222,17 @@ fn a_repeated_publish_says_when_its_life_is_over() {
     let again = publish();
     assert!(again.repeated);
     assert_eq!(again.incarnation, first.incarnation);
+    assert_eq!((first.subscribers, again.subscribers), (1, 1));
+    world.check();
     world.zone.close(b"a", &limits(), NOW, &mut wake()).unwrap();
     assert_eq!(publish().incarnation, 0);
     world.publish("a", "next life");
     let again = publish();
-    assert_eq!((again.repeated, again.incarnation), (true, 0));
+    assert_eq!(
+        (again.repeated, again.incarnation, again.subscribers),
+        (true, 0, 1)
+    );
+    world.check();
 }
 
 /// A subscriber that moves between workers is not attached to another life in silence.
@@ -225,6 +240,11 @@ fn a_repeated_publish_says_when_its_life_is_over() {
 fn a_subscriber_is_not_passed_on_to_another_life() {
     let world = World::new(SIZE);
     let (old, new) = (world.worker(), world.worker());
+    // Others keep the page that the channel is in, so that its place is a channel's again.
+    for n in 0..64 {
+        let name = n.to_string();
+        world.subscribe(world.me, &name, 0, Stay::Always).unwrap();
+    }
     let (subscription, _) = world.subscribe(old, "a", 0, Stay::Always).unwrap();
     let life = world.life("a", subscription.channel.unwrap());
     // The worker is gone with all its counts, and the channel's place is taken by its next life.

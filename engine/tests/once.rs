@@ -36,6 +36,7 @@ fn publish_of(
         id: id.as_bytes(),
         window: WINDOW,
         most,
+        client: false,
     };
     let name = name.as_bytes();
     let publication = Publication {
@@ -154,6 +155,78 @@ fn the_oldest_ids_go_when_there_are_too_many() {
 }
 
 #[test]
+fn one_channel_may_have_all_ids_of_the_zone() {
+    let world = World::new(16 << 20);
+    assert!(world.zone.shard_count() > 1);
+    for n in 0..2000 {
+        let done = publish_of(&world, "a", "x", &format!("{n}"), NOW + n, 2000).unwrap();
+        assert!(!done.crowded && !done.repeated, "{n}");
+    }
+    assert!(
+        publish_of(&world, "a", "x", "0", NOW + 2000, 2000)
+            .unwrap()
+            .repeated
+    );
+    // Of whatever channel the next one is: the zone's oldest go, in their order.
+    for n in 0..50 {
+        let name = format!("other {n}");
+        let done = publish_of(&world, &name, "x", "id", NOW + 2000 + n, 2000).unwrap();
+        assert!(done.crowded);
+    }
+    assert_eq!(world.zone.ids(), 2000);
+    let again = publish_of(&world, "a", "x", "50", NOW + 3000, 2000).unwrap();
+    assert!(again.repeated);
+    let again = publish_of(&world, "a", "x", "49", NOW + 3000, 2000).unwrap();
+    assert!(!again.repeated);
+    world.check();
+}
+
+#[test]
+fn ids_of_clients_push_out_only_those_of_clients() {
+    let world = World::new(4 << 20);
+    let mut now = NOW;
+    let mut publish = |name: &str, id: &str, client: bool| {
+        now += 1;
+        let once = Once {
+            id: id.as_bytes(),
+            window: WINDOW,
+            most: 10,
+            client,
+        };
+        let publication = Publication {
+            content: b"x",
+            once: Some(once),
+            ..Publication::default()
+        };
+        let mut wake = WakeSet::default();
+        let name = name.as_bytes();
+        let done = world
+            .zone
+            .publish(name, publication, &limits(), now, &mut wake);
+        done.unwrap()
+    };
+    for n in 0..10 {
+        publish("a", &format!("back end {n}"), false);
+    }
+    for n in 0..100 {
+        let done = publish(&format!("c{}", n % 7), &format!("client {n}"), true);
+        assert_eq!(done.crowded, n >= 5, "{n}");
+    }
+    assert_eq!(world.zone.ids(), 15);
+    for n in 0..10 {
+        assert!(publish("a", &format!("back end {n}"), false).repeated);
+    }
+    // And the other way round.
+    for n in 0..100 {
+        publish("b", &format!("more {n}"), false);
+    }
+    for n in 95..100 {
+        assert!(publish(&format!("c{}", n % 7), &format!("client {n}"), true).repeated);
+    }
+    world.check();
+}
+
+#[test]
 fn a_full_zone_refuses_an_id_and_its_message_together() {
     let world = World::new(1 << 20);
     let filling = "x".repeat(900);
@@ -179,6 +252,7 @@ fn a_full_zone_refuses_an_id_and_its_message_together() {
         id: b"id",
         window: WINDOW,
         most: 1000,
+        client: false,
     };
     let done = world.zone.publish(
         name.as_bytes(),

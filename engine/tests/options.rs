@@ -190,6 +190,7 @@ fn an_id_is_of_a_message_with_its_options() {
             id: b"id",
             window: 60_000,
             most: 10,
+            client: false,
         }),
     };
     let first = publication(b"e", 1, Some(1));

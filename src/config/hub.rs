@@ -77,6 +77,7 @@ impl Hub {
             id: id.as_bytes(),
             window: self.idempotency_window,
             most: self.max_idempotency_ids,
+            client: false,
         }
     }
 
@@ -90,6 +91,7 @@ impl Hub {
             auth: Auth::None,
             limits: Rules::from(Limits {
                 max_channels: 1_000_000,
+                empty_channels: 50,
                 max_subscribers_per_channel: 1_000_000,
                 channel_buffer_size: 10,
                 channel_timeout: 30_000,
@@ -120,9 +122,13 @@ impl Hub {
     pub fn log_refusal(&self, channel: &str, error: &SubscribeError) {
         let limits = self.limits.of(channel.as_bytes());
         match error {
-            SubscribeError::WrongToken => {}
+            // The one who stands still has a line of its own.
+            SubscribeError::WrongToken | SubscribeError::Busy => {}
             SubscribeError::TooManyChannels => {
                 log::too_many_channels(&self.name, self.limits.of_hub().max_channels);
+            }
+            SubscribeError::TooManyEmpty => {
+                log::too_many_empty(&self.name, self.limits.of_hub().empty_channels);
             }
             SubscribeError::TooManySubscribers => {
                 log::too_many_subscribers(&self.name, channel, limits.max_subscribers_per_channel);

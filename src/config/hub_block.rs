@@ -23,10 +23,11 @@ use crate::ffi::shim;
 
 /// What may stand in the block; the names are those of icomet.conf where it has them. nginx knows each
 /// from the table in `nginx-module/icomet_module.c`.
-const PARAMETERS: [&str; 23] = [
+const PARAMETERS: [&str; 24] = [
     "zone",
     "auth",
     "max_channels",
+    "empty_channels",
     "max_subscribers_per_channel",
     "max_subscribers_per_ip",
     "max_channels_per_subscriber",
@@ -210,6 +211,7 @@ impl Block {
                 hub.auth = choice(name, value, &[("none", Auth::None), ("token", Auth::Token)])?
             }
             "max_channels" => hub.limits.hub.max_channels = number(name, value, 1, 100_000_000)?,
+            "empty_channels" => hub.limits.hub.empty_channels = percent(name, value)?,
             "max_subscribers_per_ip" => {
                 hub.max_subscribers_per_ip = small(number(name, value, 0, 100_000_000)?);
             }
@@ -386,6 +388,17 @@ fn number(name: &str, value: &[u8], min: u64, max: u64) -> Result<u64, String> {
         Ok(n) if (min..=max).contains(&n) && value[0] != b'+' => Ok(n),
         _ => Err(format!(
             "invalid {name} \"{shown}\": use a number from {min} to {max}"
+        )),
+    }
+}
+
+fn percent(name: &str, value: &[u8]) -> Result<u32, String> {
+    let shown = String::from_utf8_lossy(value);
+    let digits = shown.strip_suffix('%').unwrap_or_default();
+    match digits.parse::<u32>() {
+        Ok(n) if (1..=100).contains(&n) && !digits.starts_with('+') => Ok(n),
+        _ => Err(format!(
+            "invalid {name} \"{shown}\": use 1% to 100%, as in \"50%\""
         )),
     }
 }

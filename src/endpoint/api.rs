@@ -189,7 +189,11 @@ fn send(request: Request, context: &Context, answered: Result<Answer, Problem>) 
 
 /// A problem as an answer.
 pub fn problem(what: &Problem) -> Answer {
-    Answer::new(what.status, Problem::MEDIA_TYPE, what.to_json())
+    let answer = Answer::new(what.status, Problem::MEDIA_TYPE, what.to_json());
+    match what.status {
+        503 => answer.header("Retry-After", "1"),
+        _ => answer,
+    }
 }
 
 /// What a publisher is told whose message was not taken.
@@ -209,6 +213,7 @@ pub fn refused(hub: &Hub, channel: &str, error: &PublishError) -> Problem {
             log::zone_full(&hub.name);
             Problem::new(507, "zone_full", "the zone of this hub is full")
         }
+        PublishError::Busy => busy(),
         PublishError::IdReused => {
             let detail = "this id was given to another message of this channel before";
             Problem::new(422, "id_reused", detail)
@@ -216,7 +221,20 @@ pub fn refused(hub: &Hub, channel: &str, error: &PublishError) -> Problem {
     }
 }
 
+/// Another worker does not give back what this needs.
+pub fn busy() -> Problem {
+    Problem::new(
+        503,
+        "busy",
+        "a worker of this server stands still: try again",
+    )
+}
+
+/// There is no such channel, or it could not be looked for.
 pub fn no_such_channel() -> Problem {
+    if icomet_engine::was_refused() {
+        return busy();
+    }
     Problem::new(404, "no_such_channel", "there is no such channel now")
 }
 

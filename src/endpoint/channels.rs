@@ -23,6 +23,7 @@ fn in_zone<R>(
     name: &str,
     work: impl FnOnce(&Zone, &mut WakeSet) -> R,
 ) -> Result<R, Answer> {
+    icomet_engine::busy::begin();
     let done = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
         let zone = worker.hubs[hub].zone;
@@ -31,7 +32,11 @@ fn in_zone<R>(
         worker.ring(&wake);
         Some(done)
     });
-    done.flatten().ok_or_else(|| no_worker(name))
+    let done = done.flatten().ok_or_else(|| no_worker(name))?;
+    if icomet_engine::was_refused() {
+        return Err(front::busy(name));
+    }
+    Ok(done)
 }
 
 /// `sign`: makes the channel, renews its life, tells its token.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use icomet_engine::{Publication, SubscribeError};
+use icomet_engine::{Once, Publication, SubscribeError};
 use icomet_protocol::api::answer;
 use icomet_protocol::command::{self, Action, Command, Failure};
 use icomet_protocol::frame::{Socket, socket_text};
@@ -98,7 +98,10 @@ fn perform(index: u32, action: &Action<'_>, follows: &mut Vec<u8>) -> Result<Vec
                 event: event.as_deref().unwrap_or_default().as_bytes(),
                 exclude: exclude.then(tag).unwrap_or_default(),
                 ttl: *ttl,
-                once: once.as_deref().map(|id| hub.once(id)),
+                once: once.as_deref().map(|id| Once {
+                    client: true,
+                    ..hub.once(id)
+                }),
             };
             let published = publish::publish_to(&hub, channel, &publication)?;
             Ok(answer::published(channel, &published))
@@ -149,11 +152,14 @@ fn not_joined(hub: &Hub, channel: &str, error: JoinError) -> Failure {
         JoinError::Refused(SubscribeError::WrongToken) => {
             Failure::new("wrong_token", "Token error")
         }
-        JoinError::Refused(SubscribeError::TooManyChannels) => {
+        JoinError::Refused(SubscribeError::TooManyChannels | SubscribeError::TooManyEmpty) => {
             Failure::new("too_many_channels", "Too many channels")
         }
         JoinError::Refused(SubscribeError::TooManySubscribers) => {
             Failure::new("too_many_subscribers", "Too many subscribers")
+        }
+        JoinError::Refused(SubscribeError::Busy) => {
+            Failure::new("busy", "a worker of this server stands still: try again")
         }
         JoinError::Refused(SubscribeError::ZoneFull) => {
             Failure::new("zone_full", "the zone of this hub is full")

@@ -170,6 +170,7 @@ pub fn subscribe(
         Outcome::Refused(SubscribeError::ZoneFull) => {
             return Err(zone_full(context, channels.name()));
         }
+        Outcome::Refused(SubscribeError::Busy) => return Err(busy(channels.name())),
         Outcome::Refused(error) => {
             context.hub.log_refusal(channels.name(), &error);
             status_of(&error)
@@ -198,6 +199,11 @@ pub fn subscribe(
 pub fn zone_full(context: &Context, name: &str) -> Answer {
     log::zone_full(&context.hub.name);
     Answer::error(507, name, "the zone of this hub is full")
+}
+
+/// The answer to anything that needs what another worker does not give back.
+pub fn busy(name: &str) -> Answer {
+    Answer::error(503, name, "busy, try again").header("Retry-After", "1")
 }
 
 /// An answer that ends at once, in the transport's framing.

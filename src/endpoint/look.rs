@@ -30,6 +30,9 @@ fn looked(request: &Request, context: &Context, endpoint: Endpoint) -> Result<An
         let hub = worker.hub_index(&context.hub)?;
         Some(worker.hubs[hub].zone.is_allowed(name.as_bytes(), authority))
     });
+    if icomet_engine::was_refused() {
+        return Err(problem(&super::api::busy()));
+    }
     if allowed.flatten() != Some(true) {
         let what = Problem::new(401, "wrong_token", "this is not the token of the channel");
         return Err(problem(&what));

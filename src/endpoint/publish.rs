@@ -130,6 +130,7 @@ pub fn refused(context: &Context, name: &str, error: &PublishError) -> Answer {
             Answer::error(413, name, &text)
         }
         PublishError::ZoneFull => front::zone_full(context, name),
+        PublishError::Busy => front::busy(name),
         PublishError::IdReused => Answer::error(422, name, &error.to_string()),
     }
 }

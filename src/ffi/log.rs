@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ptr::addr_of;
 use std::thread::LocalKey;
 
-use icomet_engine::ClientAddress;
+use icomet_engine::{ClientAddress, Stuck};
 use icomet_websocket::rate::Rate;
 use nginx_sys::{
     NGX_LOG_ALERT, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_INFO, NGX_LOG_NOTICE, NGX_LOG_WARN,
@@ -130,6 +130,19 @@ pub fn too_many_channels(hub: &str, max: u64) {
     });
 }
 
+/// Channels that never had a message take as much of a hub as they may, in percent.
+pub fn too_many_empty(hub: &str, share: u32) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "channels without a message take {share}% of hub \"{hub}\" already, and have subscribers: more \
+             are refused (empty_channels)"
+        ));
+    });
+}
+
 /// A channel has as many subscribers as it may.
 pub fn too_many_subscribers(hub: &str, channel: &str, max: u32) {
     thread_local! {
@@ -154,6 +167,24 @@ pub fn ids_crowded(hub: &str, max: u32) {
              idempotency_window is over (max_idempotency_ids)"
         ));
     });
+}
+
+/// A worker does not give a lock back.
+pub fn stuck(stuck: &Stuck) {
+    let what = stuck.what;
+    let whose = match stuck.pid {
+        0 => "a process".to_owned(),
+        pid => format!("process {pid}"),
+    };
+    if stuck.errno != 0 {
+        return alert(&format!(
+            "the lock of {what} is broken (errno {}): restart nginx",
+            stuck.errno
+        ));
+    }
+    error(&format!(
+        "{whose} holds {what}, and does not go on (is it stopped?): what needs it is refused or put off"
+    ));
 }
 
 /// A WebSocket's client sends more than it may.

@@ -31,6 +31,7 @@ impl Worker {
             Ok(Some(admission)) => admission,
             Ok(None) => return self.subscribe(ask, held),
             Err(EnterError::TooMany) => return Outcome::Crowded(address),
+            Err(EnterError::Busy) => return Outcome::Refused(SubscribeError::Busy),
             Err(EnterError::ZoneFull) => return Outcome::Refused(SubscribeError::ZoneFull),
         };
         let outcome = self.subscribe(ask, held);

@@ -324,8 +324,12 @@ impl Worker {
             }
         };
         if batch.is_empty() {
+            let late = batch.busy;
             drop(reading);
             self.set_busy(index, false);
+            if late {
+                self.late.push(index);
+            }
             return None;
         }
         zone.tell_lost(batch.lost);

@@ -41,6 +41,8 @@ pub struct Batch {
     /// The channel's next seq; larger than `next` when there is more than this batch took.
     pub channel_next: u64,
     closed: bool,
+    /// A worker holds the zone: it is not known what there is ([`Window::busy`]).
+    pub busy: bool,
     messages: Vec<MessageRef>,
 }
 
@@ -64,6 +66,7 @@ impl Batch {
             first,
             next,
             closed,
+            busy,
             ..
         } = window;
         let batch = Batch {
@@ -73,6 +76,7 @@ impl Batch {
             next,
             channel_next: next,
             closed,
+            busy,
             messages,
         };
         batch.fit(reading, bytes)
@@ -95,6 +99,7 @@ impl Batch {
             next,
             channel_next: next,
             closed: false,
+            busy: false,
             messages,
         };
         batch.fit(reading, bytes)

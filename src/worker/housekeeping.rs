@@ -41,6 +41,12 @@ impl Worker {
         let now = event::now();
         let mut wake = WakeSet::default();
         let mut more = false;
+        if let Some(stuck) = icomet_engine::take_stuck() {
+            log::stuck(&stuck);
+        }
+        for index in core::mem::take(&mut self.late) {
+            self.resume_later(index);
+        }
         for attached in &mut self.hubs {
             let (zone, hub) = (&attached.zone, &attached.hub);
             let reaped = zone.reap_dead(&self.registry, &hub.limits, now, &mut wake);
@@ -60,6 +66,7 @@ impl Worker {
                 ));
                 attached.repairs_logged = repairs;
             }
+            zone.settle(&hub.limits, now);
             attached.orders.forget(now);
             let has_orders = zone.has_orders(self.id) || self.users.has_work();
             if has_orders || zone.has_dirty(self.id) || attached.has_work() {

@@ -152,6 +152,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         rests: FxHashMap::default(),
         to_park: Vec::new(),
         resume: VecDeque::new(),
+        late: Vec::new(),
         overdue: VecDeque::new(),
         turns: 0,
         turn_of: 0,

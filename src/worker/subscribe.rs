@@ -136,9 +136,12 @@ pub fn head_of(transport: Transport) -> Vec<u8> {
 pub fn status_of(error: &SubscribeError) -> (u16, &'static [u8]) {
     match error {
         SubscribeError::WrongToken => (401, b"Token error"),
-        SubscribeError::TooManyChannels => (429, b"Too many channels"),
+        SubscribeError::TooManyChannels | SubscribeError::TooManyEmpty => {
+            (429, b"Too many channels")
+        }
         SubscribeError::TooManySubscribers => (429, b"Too many subscribers"),
         SubscribeError::ZoneFull => (507, b"The zone of this hub is full"),
+        SubscribeError::Busy => (503, b"Busy, try again"),
     }
 }
 

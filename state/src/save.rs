@@ -56,7 +56,7 @@ pub struct Saved {
 
 /// Writes what a zone holds; nobody can use the zone meanwhile.
 pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Saved)> {
-    let snapshot = zone.snapshot();
+    let mut snapshot = zone.snapshot();
     let identity = snapshot.identity();
     let mut writer = Writer::new(out)?;
     writer.put(&Record::Begin(Begin {
@@ -106,6 +106,7 @@ pub fn save<W: Write>(zone: &Zone, clocks: Clocks, out: W) -> io::Result<(W, Sav
                     clocks.zone,
                     age,
                 )?;
+                snapshot.let_go();
             }
         }
         (from, to) = (to, to * 2);

@@ -2,7 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { open } = require('./chromium');
+const { ELSEWHERE, open } = require('./chromium');
 const demo = require('./demo');
 const { until } = require('./nginx');
 const { main } = require('./suite');
@@ -182,15 +182,19 @@ const tests = {
         await ada.leave();
     },
 
-    async 'one channel comes by all transports'({ browser, nginx }) {
-        const { page, errors } = await open(await browser.newContext(), nginx.url('/transports.html', 'localhost'));
-        const count = await page.evaluate('icomet.TRANSPORTS.length');
-        await page.waitForFunction((wanted) => document.querySelectorAll('#transports [data-state=open]').length === wanted, count);
-        await page.fill('#text', 'to all');
-        await page.click('#form button');
-        await page.waitForFunction((wanted) => [...document.querySelectorAll('.last')].filter((last) => last.textContent === 'to all').length === wanted, count);
-        assert.deepEqual(errors, []);
-        await page.context().close();
+    async 'one channel comes by all transports, by whatever name the page was asked for'({ browser, nginx }) {
+        for (const host of ['localhost', '127.0.0.1', ELSEWHERE]) {
+            const { page, errors } = await open(await browser.newContext(), nginx.url('/transports.html', host));
+            const count = await page.evaluate('icomet.TRANSPORTS.length');
+            await page.waitForFunction((wanted) => document.querySelectorAll('#transports [data-state=open]').length === wanted, count);
+            await page.fill('#text', `to all at ${host}`);
+            await page.click('#form button');
+            const all = ({ text, wanted }) => [...document.querySelectorAll('.last')].filter((last) => last.textContent === text).length === wanted;
+            await page.waitForFunction(all, { text: `to all at ${host}`, wanted: count });
+            assert.equal(await page.isVisible('#crowded'), host === ELSEWHERE, host);
+            assert.deepEqual(errors, []);
+            await page.context().close();
+        }
     },
 
     async 'the line of icomet.js works on both pages'({ browser, nginx }) {

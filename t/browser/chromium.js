@@ -5,6 +5,8 @@ const { spawnSync } = require('node:child_process');
 const { chromium } = require('playwright-core');
 
 const NAMES = ['chromium-headless-shell', 'chromium'];
+/** A name of this machine that the browser takes for another machine's: no loopback, so not a secure context by plain HTTP. */
+const ELSEWHERE = 'chat.example';
 
 /** The Chromium of this machine; undefined when there is none. */
 function find() {
@@ -16,7 +18,8 @@ function find() {
 function start(program) {
     return chromium.launch({
         executablePath: program,
-        args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--no-proxy-server'],
+        args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--no-proxy-server',
+            `--host-resolver-rules=MAP ${ELSEWHERE} 127.0.0.1`],
     });
 }
 
@@ -32,4 +35,4 @@ async function open(context, url) {
     return Object.assign((expression) => page.evaluate(expression), { page, errors });
 }
 
-module.exports = { find, start, open };
+module.exports = { ELSEWHERE, find, start, open };

@@ -172,6 +172,7 @@ impl World {
 pub fn limits() -> Limits {
     Limits {
         max_channels: 1_000_000,
+        empty_channels: 50,
         max_subscribers_per_channel: 1000,
         channel_buffer_size: 4,
         channel_timeout: 30_000,

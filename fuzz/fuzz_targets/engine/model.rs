@@ -39,6 +39,11 @@ impl Channel {
         }
     }
 
+    /// It never had a message, nor a token.
+    pub fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.token.is_none()
+    }
+
     pub fn next(&self) -> u64 {
         self.sent.len() as u64 + 1
     }

@@ -82,6 +82,7 @@ impl Play {
             let stats = self.world.zone.stats();
             self.scarce |= stats.pages_free < ROOM || stats.evictions > 0;
             self.operation(&mut input);
+            self.follow();
             done += 1;
             if done % 64 == 0 {
                 self.check();
@@ -152,6 +153,25 @@ impl Play {
         }
     }
 
+    /// Channels that never had a message, a token or a subscriber may have gone for others.
+    fn follow(&mut self) {
+        let zone = self.world.zone;
+        let gone: Vec<(u8, usize)> = self
+            .model
+            .names
+            .iter()
+            .map(|(name, number)| (*name, *number))
+            .filter(|(name, _)| zone.channel(&[*name]).is_none())
+            .collect();
+        for (name, number) in gone {
+            let channel = &self.model.channels[number];
+            assert!(channel.is_empty() && channel.subscribers == 0);
+            assert!(zone.stats().empty_evictions > 0);
+            self.model.names.remove(&name);
+            self.forget(number);
+        }
+    }
+
     fn until(&self) -> u64 {
         self.now + self.limits.channel_timeout
     }
@@ -190,6 +210,7 @@ impl Play {
             }
             PublishError::ZoneFull => assert!(self.scarce, "refused with room left"),
             PublishError::MessageTooLarge => panic!("no message is that large"),
+            PublishError::Busy => panic!("nobody stands still"),
             PublishError::IdReused => panic!("no message has an id"),
         }
     }

@@ -8,7 +8,7 @@ use icomet_protocol::api::{Problem, answer, query};
 use icomet_protocol::resume::Epoch;
 
 use super::super::detail;
-use super::{JSON, no_such_channel, no_worker, refused};
+use super::{JSON, busy, no_such_channel, no_worker, refused};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
 use crate::context::Context;
@@ -49,6 +49,9 @@ pub fn presence_body(hub: &Rc<Hub>, asked: &query::Presence<'_>) -> Result<Vec<u
         let zone = worker.hubs[hub].zone;
         Some(zone.members(name.as_bytes(), asked.cursor, asked.limit))
     });
+    if icomet_engine::was_refused() {
+        return Err(busy());
+    }
     let Members {
         subscribers,
         users,
@@ -84,6 +87,7 @@ pub fn list(request: &Request, context: &Context) -> Result<Answer, Problem> {
         after: asked.cursor.after,
     };
     let mut listed = Vec::new();
+    icomet_engine::busy::begin();
     let done = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
         let zone = worker.hubs[hub].zone;
@@ -91,6 +95,9 @@ pub fn list(request: &Request, context: &Context) -> Result<Answer, Problem> {
         let is_last = zone.list(&mut cursor, prefix, asked.limit, BUDGET, &mut listed);
         Some((is_last, zone.epoch()))
     });
+    if icomet_engine::was_refused() {
+        return Err(busy());
+    }
     let (is_last, epoch) = done.flatten().ok_or_else(no_worker)?;
     let channels: Vec<_> = listed
         .into_iter()

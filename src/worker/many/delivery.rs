@@ -139,6 +139,8 @@ pub struct Found {
     pub closes: bool,
     /// What the client was told it has lost.
     pub lost: Option<Lost>,
+    /// A worker holds the zone: it is not known what there is.
+    pub busy: bool,
 }
 
 /// Writes what a channel has for a subscriber, as far as there is `room`, which it takes from; `None`:
@@ -157,10 +159,20 @@ pub fn compose(
             wrote: false,
             closes: false,
             lost: None,
+            busy: false,
         });
     }
     let batch = loop {
         let batch = Batch::read(reading, limits, pending.reference, pending.cursor, *room);
+        if batch.busy {
+            return Some(Found {
+                more: false,
+                wrote: false,
+                closes: false,
+                lost: None,
+                busy: true,
+            });
+        }
         if batch.is_empty() {
             return None;
         }
@@ -180,6 +192,7 @@ pub fn compose(
         wrote: true,
         closes: batch.closes(),
         lost: batch.lost,
+        busy: false,
     })
 }
 
@@ -227,6 +240,7 @@ impl Worker {
         }
         let reading = zone.reading(self.id);
         let (mut room, mut more, mut wrote) = (room(transport), false, false);
+        let mut late = false;
         let mut closed = Vec::new();
         for &entry in entries {
             let (Some(place), Some(subscription)) =
@@ -254,6 +268,7 @@ impl Worker {
                 continue;
             };
             wrote |= found.wrote;
+            late |= found.busy;
             zone.tell_lost(found.lost);
             more |= found.more;
             if found.closes {
@@ -262,6 +277,9 @@ impl Worker {
         }
         drop(reading);
         let positions = writer.finish();
+        if late {
+            self.late.push(owner);
+        }
         if !wrote {
             self.set_busy(owner, false);
             return None;

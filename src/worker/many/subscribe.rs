@@ -83,7 +83,7 @@ impl Worker {
         };
         let mut ready = ask.wait == Some(0);
         let mut entered: Vec<Option<Entered>> = Vec::with_capacity(wanted.len());
-        let (mut full, mut refusals) = (false, Vec::new());
+        let (mut full, mut refusals) = (None, Vec::new());
         for (place, wanted) in wanted.iter().enumerate() {
             let stay = match (poll, ready) {
                 (false, _) => Stay::Always,
@@ -96,8 +96,8 @@ impl Worker {
                     ready |= channel.wrote;
                     entered.push(Some(channel));
                 }
-                Err(SubscribeError::ZoneFull) => {
-                    full = true;
+                Err(error @ (SubscribeError::ZoneFull | SubscribeError::Busy)) => {
+                    full = Some(error);
                     break;
                 }
                 Err(error) => {
@@ -115,13 +115,13 @@ impl Worker {
         let wake = begin.wake;
         let positions = writer.finish();
         let nobody = !entered.is_empty() && entered.iter().all(Option::is_none);
-        if full || nobody || (poll && ready) {
+        if full.is_some() || nobody || (poll && ready) {
             for reference in entered.iter().flatten().filter_map(|e| e.reference) {
                 self.leave_channel(ask.hub, reference, ask.user);
             }
             self.ring(&wake);
-            return if full {
-                Outcome::Refused(SubscribeError::ZoneFull)
+            return if let Some(error) = full {
+                Outcome::Refused(error)
             } else if poll {
                 let jsonp = callback.is_some();
                 let tag = etag(zone, positions);

@@ -137,6 +137,14 @@ impl Play {
             SubscribeError::TooManyChannels => {
                 assert!(self.model.names.len() as u64 >= self.limits.max_channels);
             }
+            SubscribeError::TooManyEmpty => {
+                let most = self.limits.max_channels;
+                let share = (most * u64::from(self.limits.empty_channels) / 100).max(1);
+                let names = self.model.names.values();
+                let empty = names.filter(|number| self.model.channels[**number].is_empty());
+                assert!(empty.count() as u64 >= share);
+            }
+            SubscribeError::Busy => panic!("nobody stands still"),
             SubscribeError::TooManySubscribers => {
                 let until = self.until();
                 let most = self.limits.max_subscribers_per_channel;

@@ -75,6 +75,31 @@ pub fn processor_time(pid: i32) -> Option<Duration> {
     found.then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32))
 }
 
+/// How often a process was ready to run, and how long it waited for a processor then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// Nanoseconds.
+    pub time: u64,
+    /// How often.
+    pub turns: u64,
+}
+
+impl Waits {
+    /// The mean since then, in milliseconds.
+    pub fn since(self, before: Waits) -> f64 {
+        let turns = self.turns.saturating_sub(before.turns).max(1);
+        self.time.saturating_sub(before.time) as f64 / turns as f64 / 1e6
+    }
+}
+
+/// As the kernel counts them, if it does.
+pub fn waits(pid: i32) -> Option<Waits> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    let mut fields = text.split_whitespace().skip(1);
+    let (time, turns) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Waits { time, turns })
+}
+
 /// Sends a signal; whether there was such a process.
 pub fn signal(pid: i32, signal: i32) -> bool {
     // SAFETY: kill takes two integers and touches no memory of ours.

@@ -62,7 +62,7 @@ async fn hammer(setup: &Setup, name: &'static str, hub: Hub) -> Result<String> {
         "unlimited" => Bound::Told,
         _ => Bound::Twice,
     };
-    let mut rounds = Rounds::new(setup.full, bound, &[200]);
+    let mut rounds = Rounds::new(setup.full, bound, &[200], &nginx.serving_workers());
     while rounds.go_on()? {
         rounds.before(&bystander).await?;
         let done = Arc::new(AtomicU64::new(0));

@@ -149,12 +149,8 @@ impl Person {
                     let content = format!("m{}", self.number);
                     let answer = self.publish(CHANNEL, &content).await?;
                     *noted.answers.entry(answer.head.status).or_default() += 1;
-                    while answer.head.status == 200 {
-                        match self.feed.next().await? {
-                            Event::Message(message) if message.content == content => break,
-                            Event::Message(_) => {}
-                            other => anyhow::bail!("the bystander's stream: {other:?}"),
-                        }
+                    if answer.head.status == 200 {
+                        self.hear(&content).await?;
                     }
                     noted.way.add(start.elapsed());
                 }
@@ -162,6 +158,16 @@ impl Person {
             self.number += 1;
         }
         Ok(noted)
+    }
+
+    async fn hear(&mut self, content: &str) -> Result<()> {
+        loop {
+            match self.feed.next().await? {
+                Event::Message(message) if message.content == content => return Ok(()),
+                Event::Message(_) => {}
+                other => anyhow::bail!("the bystander's stream: {other:?}"),
+            }
+        }
     }
 
     async fn publish(&mut self, channel: &str, content: &str) -> Result<Response> {

@@ -9,8 +9,9 @@ use super::{Attack, Field, config};
 use crate::config::{Config, Hub};
 use crate::http::{Connection, HttpError};
 
+const MEGABYTE: usize = 1 << 20;
 /// Bytes of a body.
-const BYTES: usize = 54 << 20;
+const BYTES: usize = 54 * MEGABYTE;
 
 /// Of a back end, where nginx was told to take such bodies.
 pub struct Escapes;
@@ -19,6 +20,8 @@ impl Attack for Escapes {
     const NAME: &'static str = "attack_escapes";
     const ABOUT: &'static str =
         "bodies of 54 MB of escapes to the API, one after the other: others are served as before";
+    // Megabytes: as much as one body, and what follows.
+    const BEGUN: u64 = 54;
     // A body is in memory as a whole, once it is there.
     const GROWTH: u64 = 200 << 20;
 
@@ -37,14 +40,20 @@ impl Attack for Escapes {
         loop {
             let mut connection = Connection::open(field.hub.address).await?;
             connection.socket().write_all(head.as_bytes()).await?;
-            let sent = connection.socket().write_all(body.as_bytes()).await;
+            let mut sent = Ok(());
+            for piece in body.as_bytes().chunks(MEGABYTE) {
+                sent = connection.socket().write_all(piece).await;
+                if sent.is_err() {
+                    break;
+                }
+                field.did(1);
+            }
             match connection.head().await {
                 Ok(head) => ensure!((400..500).contains(&head.status), "{}", head.status),
                 // It may be refused, and closed, before it is there.
                 Err(HttpError::Cut(_)) if sent.is_err() => {}
                 Err(error) => return Err(error.into()),
             }
-            field.did(1);
         }
     }
 }

@@ -137,7 +137,7 @@ async fn run<A: Attack>(setup: Arc<Setup>) -> Result<String> {
 
     let begun = if setup.full { A::BEGUN_FULL } else { A::BEGUN };
     let (mut busy, mut used, mut most) = (0.0, 0.0, 0);
-    let mut rounds = Rounds::new(setup.full, A::BOUND, A::RIGHT);
+    let mut rounds = Rounds::new(setup.full, A::BOUND, A::RIGHT, &field.workers);
     while rounds.go_on()? {
         rounds.before(&bystander).await?;
         let (start, done) = (Instant::now(), field.done());

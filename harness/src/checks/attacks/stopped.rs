@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::bystander::open_at;
 use super::{Attack, Field, config};
 use crate::config::{Config, Hub};
+use crate::http::Connection;
 use crate::process::{self, Stopped};
 use crate::wait;
 
@@ -39,9 +40,12 @@ impl Attack for Worker {
         let victim = *field.workers.first().context("no worker")?;
         let busy = keep_busy(&field, victim);
         let stop = async {
+            // A new connection might be the stopped one's.
+            let other = open_at(field.hub.address, field.workers.last().copied()).await?;
             let stopped = stop_inside(victim).await?;
             field.did(1);
-            if let Ok(ended) = tokio::time::timeout(STILL, want_the_same(&field)).await {
+            let wanted = want_the_same(&field, other);
+            if let Ok(ended) = tokio::time::timeout(STILL, wanted).await {
                 return ended;
             }
             drop(stopped);
@@ -77,11 +81,11 @@ async fn keep_busy(field: &Field, worker: i32) -> Result<()> {
 }
 
 /// Another worker is asked for what that one holds.
-async fn want_the_same(field: &Field) -> Result<()> {
-    let other = field.workers.last().copied();
-    let mut connection = open_at(field.hub.address, other).await?;
+async fn want_the_same(field: &Field, mut connection: Connection) -> Result<()> {
     loop {
-        connection.post("/main-admin/push", "cname=busy&content=x").await?;
+        connection
+            .post("/main-admin/push", "cname=busy&content=x")
+            .await?;
         let head = connection.response().await?.head;
         let is_told = head.status == 503 && head.header("retry-after").is_some();
         ensure!(is_told || head.status == 200, "{head:?}");

@@ -16,7 +16,7 @@ export PORT ?= 8080
 
 .PHONY: help
 help:
-	@echo 'make run           install what is missing, build, serve the chat demo on PORT (8080)'
+	@echo 'make run           install what is missing, build, serve the chat demo on PORT (8080); LISTEN=* for other machines'
 	@echo 'make two-nodes     the same for demo/two-nodes: two nodes, a front, a routing table'
 	@echo 'make test          install what is missing, then every check below'
 	@echo
@@ -37,7 +37,7 @@ help:
 	@echo 'make test-sanitizer the same, nginx and the module under AddressSanitizer and UBSan'
 	@echo 'make test-fuzz     the fuzz targets: their corpus, and a few thousand inputs more'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
-	@echo 'make test-demo     demo/two-nodes as its users work with it'
+	@echo 'make test-demo     make run and demo/two-nodes as their users work with them'
 	@echo 'make test-chaos    half a minute of the next'
 	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
 	@echo 'make soak          the same for an hour'
@@ -102,6 +102,7 @@ lint:
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --release --locked --manifest-path fuzz/Cargo.toml --no-default-features \
 		--target-dir $(CARGO_TARGET_DIR)/fuzz -- -D warnings
 	shellcheck script/*.sh demo/two-nodes/run.sh .ci/run
+	script/check-docs.sh
 
 # In the dev profile: with debug assertions and overflow checks.
 .PHONY: test-engine
@@ -178,6 +179,7 @@ test-harness: build
 
 .PHONY: test-demo
 test-demo: build
+	script/test-run.py
 	script/test-two-nodes.py
 
 # CHAOS takes more options: make chaos CHAOS='--seconds 600 --events kill,fault --seed 7'

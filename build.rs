@@ -8,9 +8,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const SHIM: &str = "nginx-module";
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "icomet_ahead.c",
     "icomet_connection.c",
+    "icomet_cycle.c",
     "icomet_handover.c",
     "icomet_module.c",
     "icomet_request.c",

@@ -4,6 +4,8 @@
 const ROOMS = ['lobby', 'nginx', 'rust'];
 /** Who is there is asked when somebody new speaks, and else this often, in milliseconds. */
 const ASK_ONLINE = 15000;
+/** Once more so long after a room was entered, when this page is there as well. */
+const ASK_ENTERED = 1000;
 /** What is shown of a room at most. */
 const SHOWN = 500;
 /** Since then a message is news; what is older was said before this page was there. */
@@ -41,6 +43,7 @@ function showState({ state, transport }) {
   byId('state').dataset.state = state;
   byId('state-text').textContent = state === 'open' ? `open · ${transport}` : `${state}…`;
   if (state === 'open') askOnline();
+  showHint();
 }
 
 function hear({ channel, content }) {
@@ -71,13 +74,21 @@ function note(room, text) {
 function add(room, line) {
   room.lines.push(line);
   if (room.lines.length > SHOWN) room.lines.shift().remove();
-  if (room.name === shown) show(line);
+  if (room.name === shown) {
+    showHint();
+    show(line);
+  }
 }
 
 function show(...lines) {
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   list.append(...lines);
   if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+/** In a room where nothing is to be seen, what to do. What was said before comes with the connection: until then nobody knows. */
+function showHint() {
+  byId('hint').hidden = began === 0 || rooms.get(shown).lines.length > 0;
 }
 
 // Rooms.
@@ -92,11 +103,17 @@ function join(name) {
   shown = name;
   rooms.get(name).unread = 0;
   byId('room-title').textContent = `# ${name}`;
+  byId('hint').lastChild.textContent = curlLine(channelOf(name));
   list.replaceChildren(...rooms.get(name).lines);
+  showHint();
   list.scrollTop = list.scrollHeight;
   showRooms();
+  document.querySelector('#rooms [aria-current=true]').scrollIntoView({ block: 'nearest', inline: 'nearest' });
   showOnline();
-  if (client) askOnline();
+  if (client) {
+    askOnline();
+    setTimeout(askOnline, ASK_ENTERED);
+  }
 }
 
 function showRooms() {

@@ -10,6 +10,9 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** What publishes to a channel from a shell; the admin side is open to the server's own machine alone. */
+const curlLine = (channel) => `curl -d 'content=Hello from curl' '${location.protocol}//localhost${location.port && `:${location.port}`}/icomet-admin/push?cname=${channel}'`;
+
 /** What somebody has said. A curl says plain text, without a name or a time. */
 function read(content) {
   try {

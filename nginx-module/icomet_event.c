@@ -82,9 +82,7 @@ icomet_post_next(ngx_event_t *ev)
 
 
 /*
- * The eventfd in the loop.  Edge-triggered, so each ring is an event of its own
- * and the counter needs no read (as nginx's own notify does on epoll).  "idle"
- * makes nginx call the handler with c->close when a graceful shutdown starts;
+ * The doorbell in the loop: a socket that stays the caller's.  "idle" makes nginx call the handler with c->close when a graceful shutdown starts;
  * "channel" exempts the connection from the "open socket left" alert.
  */
 
@@ -182,22 +180,4 @@ ngx_uint_t
 icomet_connection_closing(ngx_connection_t *c)
 {
     return c->close;
-}
-
-
-/* Without edge-triggered events the counter must be read, else it stays ready. */
-
-void
-icomet_doorbell_answer(ngx_connection_t *c)
-{
-    uint64_t  count;
-
-    if (ngx_event_flags & NGX_USE_CLEAR_EVENT) {
-        return;
-    }
-
-    if (read(c->fd, &count, sizeof(uint64_t)) == -1) {
-        ngx_log_debug0(NGX_LOG_DEBUG_EVENT, c->log, ngx_errno,
-                       "icomet doorbell was already read");
-    }
 }

@@ -480,16 +480,3 @@ icomet_connection_reaches(ngx_connection_t *c, void **srv_conf)
                                   buf, last - buf)
            == cscf;
 }
-
-
-/* The number of worker processes that a cycle has; 0: it has no master. */
-
-ngx_uint_t
-icomet_cycle_workers(ngx_cycle_t *cycle)
-{
-    ngx_core_conf_t  *ccf;
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    return ccf->master ? (ngx_uint_t) ccf->worker_processes : 0;
-}

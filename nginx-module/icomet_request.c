@@ -177,30 +177,56 @@ icomet_request_take_input(ngx_http_request_t *r, ngx_str_t *input)
 }
 
 
-/* The value of the field of that name, or of a later one of the same name. */
+/*
+ * The values of the fields of that name, at most max of them; how many there
+ * are, at most one more than max.  One pass, whatever the client sends.
+ */
 
-ngx_str_t *
-icomet_request_header(ngx_http_request_t *r, const u_char *name, size_t len,
-    ngx_uint_t skip)
+ngx_uint_t
+icomet_request_headers(ngx_http_request_t *r, const u_char *name, size_t len,
+    ngx_str_t **values, ngx_uint_t max)
 {
-    ngx_uint_t        i;
+    ngx_uint_t        i, n;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
+
+    n = 0;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
         h = part->elts;
 
         for (i = 0; i < part->nelts; i++) {
             if (h[i].hash != 0 && h[i].key.len == len
-                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0
-                && skip-- == 0)
+                && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
             {
-                return &h[i].value;
+                if (n == max) {
+                    return max + 1;
+                }
+
+                values[n++] = &h[i].value;
             }
         }
     }
 
-    return NULL;
+    return n;
+}
+
+
+/* The body was announced, and is not all there: nginx throws away what comes. */
+
+ngx_uint_t
+icomet_request_is_discarding(ngx_http_request_t *r)
+{
+    return r->discard_body;
+}
+
+
+/* A body was read before, by whoever handed the request over. */
+
+ngx_uint_t
+icomet_request_has_read_body(ngx_http_request_t *r)
+{
+    return r->request_body != NULL;
 }
 
 
@@ -284,6 +310,54 @@ icomet_is(const ngx_str_t *key, const char *name, size_t len)
 
 
 /*
+ * "expires" of nginx adds these fields, and rewrites them where they have a
+ * place beside the list.  Here the places name copies that are not in the list:
+ * what is sent is what icomet says, and nothing where it says nothing.
+ */
+
+static ngx_int_t
+icomet_request_protect(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *copy;
+#if (nginx_version < 1023000)
+    ngx_table_elt_t **place;
+#endif
+
+    copy = ngx_pcalloc(r->pool, 2 * sizeof(ngx_table_elt_t));
+    if (copy == NULL) {
+        return NGX_ERROR;
+    }
+
+    copy[0].hash = 1;
+    ngx_str_set(&copy[0].key, "Expires");
+    r->headers_out.expires = &copy[0];
+
+    copy[1].hash = 1;
+    ngx_str_set(&copy[1].key, "Cache-Control");
+
+#if (nginx_version >= 1023000)
+    r->headers_out.cache_control = &copy[1];
+#else
+    if (ngx_array_init(&r->headers_out.cache_control, r->pool, 1,
+                       sizeof(ngx_table_elt_t *))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    place = ngx_array_push(&r->headers_out.cache_control);
+    if (place == NULL) {
+        return NGX_ERROR;
+    }
+
+    *place = &copy[1];
+#endif
+
+    return NGX_OK;
+}
+
+
+/*
  * key and value must live as long as the request.  Fields that nginx's own
  * filters and variables know have a place beside the list.
  */
@@ -304,20 +378,57 @@ icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     h->value = *value;
 #if (nginx_version >= 1023000)
     h->next = NULL;
-
-    if (icomet_is(key, "Cache-Control", sizeof("Cache-Control") - 1)) {
-        r->headers_out.cache_control = h;
-    }
 #endif
 
     if (icomet_is(key, "ETag", sizeof("ETag") - 1)) {
         r->headers_out.etag = h;
-
-    } else if (icomet_is(key, "Expires", sizeof("Expires") - 1)) {
-        r->headers_out.expires = h;
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * A back end that hands its client over by X-Accel-Redirect has left fields of
+ * its own answer here.  What they say of caching and coding is not true of ours.
+ */
+
+static void
+icomet_request_drop_foreign(ngx_http_request_t *r)
+{
+    ngx_uint_t         i, n;
+    ngx_list_part_t   *part;
+    ngx_table_elt_t   *h;
+    static ngx_str_t   foreign[] = {
+        ngx_string("Cache-Control"), ngx_string("Expires"),
+        ngx_string("Pragma"), ngx_string("Age"), ngx_string("ETag"),
+        ngx_string("Last-Modified"), ngx_string("Content-Encoding"),
+        ngx_string("Accept-Ranges")
+    };
+
+    for (part = &r->headers_out.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            for (n = 0; n < sizeof(foreign) / sizeof(foreign[0]); n++) {
+                if (h[i].key.len == foreign[n].len
+                    && ngx_strncasecmp(h[i].key.data, foreign[n].data,
+                                       foreign[n].len) == 0)
+                {
+                    h[i].hash = 0;
+                }
+            }
+        }
+    }
+
+    ngx_memzero(&r->headers_out.cache_control,
+                sizeof(r->headers_out.cache_control));
+    r->headers_out.expires = NULL;
+    r->headers_out.etag = NULL;
+    r->headers_out.last_modified = NULL;
+    r->headers_out.last_modified_time = -1;
+    r->headers_out.content_encoding = NULL;
+    r->headers_out.accept_ranges = NULL;
 }
 
 
@@ -327,10 +438,11 @@ icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
  * the ETag names a position in a channel, so it never makes a 304.
  */
 
-void
+ngx_int_t
 icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status, off_t length,
     const ngx_str_t *type, const ngx_str_t *charset)
 {
+    icomet_request_drop_foreign(r);
     r->headers_out.status = status;
     r->headers_out.content_length_n = length;
     r->headers_out.content_type = *type;
@@ -343,6 +455,8 @@ icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status, off_t length,
     r->gzip_tested = 1;
     r->gzip_ok = 0;
 #endif
+
+    return icomet_request_protect(r);
 }
 
 

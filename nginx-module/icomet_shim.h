@@ -67,11 +67,13 @@ void icomet_request_unbound_silence(ngx_http_request_t *r);
 void icomet_request_no_keepalive(ngx_http_request_t *r);
 void icomet_request_upgrade(ngx_http_request_t *r);
 void icomet_request_take_input(ngx_http_request_t *r, ngx_str_t *input);
-ngx_str_t *icomet_request_header(ngx_http_request_t *r, const u_char *name,
-    size_t len, ngx_uint_t skip);
+ngx_uint_t icomet_request_headers(ngx_http_request_t *r, const u_char *name,
+    size_t len, ngx_str_t **values, ngx_uint_t max);
+ngx_uint_t icomet_request_is_discarding(ngx_http_request_t *r);
+ngx_uint_t icomet_request_has_read_body(ngx_http_request_t *r);
 ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     const ngx_str_t *value);
-void icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
+ngx_int_t icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
     off_t length, const ngx_str_t *type, const ngx_str_t *charset);
 ngx_uint_t icomet_request_page(ngx_http_request_t *r, ngx_str_t page[4]);
 ngx_uint_t icomet_request_tls(ngx_http_request_t *r);
@@ -192,7 +194,6 @@ void icomet_connection_settle(ngx_connection_t *c, void *data,
 void icomet_location_describe(void **srv_conf, void **loc_conf,
     ngx_str_t *server_name, ngx_str_t *name, ngx_uint_t *kind);
 ngx_uint_t icomet_connection_reaches(ngx_connection_t *c, void **srv_conf);
-ngx_uint_t icomet_cycle_workers(ngx_cycle_t *cycle);
 void icomet_conf_origin(ngx_conf_t *cf, void ***srv_conf, void ***loc_conf);
 
 
@@ -202,6 +203,13 @@ void icomet_request_ask(ngx_http_request_t *r);
 void icomet_request_ask_further(ngx_http_request_t *r);
 void icomet_connection_ask(ngx_connection_t *c);
 void icomet_connection_ask_further(ngx_connection_t *c);
+
+
+/* icomet_cycle.c: what a cycle says of processes and files */
+
+ngx_uint_t icomet_cycle_workers(ngx_cycle_t *cycle);
+void icomet_cycle_files(ngx_cycle_t *cycle, ngx_uint_t *connections,
+    ngx_uint_t *limit, ngx_uint_t *others);
 
 
 /* icomet_event.c: timers, posted events and the doorbell's connection */
@@ -219,7 +227,6 @@ ngx_connection_t *icomet_socket_open(int fd, void *data,
     ngx_event_handler_pt handler);
 void icomet_socket_again(ngx_connection_t *c);
 void icomet_socket_close(ngx_connection_t *c);
-void icomet_doorbell_answer(ngx_connection_t *c);
 ngx_uint_t icomet_connection_closing(ngx_connection_t *c);
 
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Starts nginx with the module and demo/nginx.conf in the foreground; Ctrl-C ends it. PORT=8080 by default.
+# Starts nginx with the module and demo/nginx.conf in the foreground; Ctrl-C ends it.
+#
+# It listens at PORT (8080) of this machine's 127.0.0.1. LISTEN names more of its addresses, with blanks between them: LISTEN='192.0.2.7 ::1',
+# or '*' for all of IPv4. RUN_PREFIX is where it works (target/run).
 set -eu
 
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 port=${PORT:-8080}
-prefix=$target/run
+prefix=${RUN_PREFIX:-$target/run}
 
 die() { printf 'run: %s\n' "$*" >&2; exit 1; }
 
@@ -16,6 +19,24 @@ if [ "${#port}" -gt 5 ] || [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
     die "PORT=$port is not between 1 and 65535"
 fi
 
+listen="listen 127.0.0.1:$port;"
+at=""
+read -ra addresses <<<"${LISTEN:-}"
+for address in "${addresses[@]}"; do
+    case $address in
+        127.0.0.1) continue ;;
+        '*')
+            listen="$listen listen *:$port;"
+            address="every address of IPv4"
+            ;;
+        *[!0-9a-fA-F.:]*) die "LISTEN=$address is not an address: LISTEN='192.0.2.7 ::1', or LISTEN='*' for all of IPv4" ;;
+        *:*) listen="$listen listen [$address]:$port;" ;;
+        [0-9]*.*.*.*[0-9]) listen="$listen listen $address:$port;" ;;
+        *) die "LISTEN=$address is not an address: LISTEN='192.0.2.7 ::1', or LISTEN='*' for all of IPv4" ;;
+    esac
+    at="$at${at:+,} $address"
+done
+
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 
 if listens; then
@@ -23,7 +44,7 @@ if listens; then
 fi
 
 mkdir -p "$prefix/conf" "$prefix/logs" "$prefix/modules" "$prefix/html"
-sed "s/^\( *listen  *\)8080;/\1$port;/" demo/nginx.conf >"$prefix/conf/nginx.conf"
+sed "s/^\( *\)listen  *127\.0\.0\.1:8080;/\1$listen/" demo/nginx.conf >"$prefix/conf/nginx.conf"
 cp demo/*.html demo/*.css demo/*.js "$prefix/html/"
 # A new file each time: overwriting one that a running nginx has mapped would crash it.
 rm -f "$prefix/modules/ngx_http_icomet_module.so"
@@ -64,6 +85,8 @@ reload_on_demand() {
 
 if [ -z "$stopping" ]; then
     reload_on_demand &
+    where="Only this machine reaches it; for others too: make run LISTEN='*'"
+    [ -z "$at" ] || where="It listens at$at too; the admin side answers this machine alone."
     cat <<TEXT
 
   icomet runs: open  http://localhost:$port/  in two tabs and chat, and reload nginx meanwhile by the page's button.
@@ -73,6 +96,7 @@ if [ -z "$stopping" ]; then
     curl -N 'http://localhost:$port/icomet/stream?cname=room.lobby'
     curl 'http://localhost:$port/icomet-admin/info'
 
+  $where
   Configuration: demo/nginx.conf.  Requests: $prefix/logs/access.log.  Ctrl-C ends it.
 
 TEXT

@@ -124,7 +124,9 @@ pub fn send_head(
     media_type: &'static str,
     headers: &[Field],
 ) -> ngx_int_t {
-    request.set_head(status, length, media_type);
+    if request.set_head(status, length, media_type).is_err() {
+        return code::INTERNAL_ERROR;
+    }
     let sniff = (status != 101).then(|| ("X-Content-Type-Options", "nosniff".into_value()));
     for field in headers.iter().chain(&sniff) {
         if request.add_header(field).is_err() {

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod body;
 pub mod channels;
 pub mod command;
 pub mod detail;
@@ -169,6 +170,16 @@ impl Endpoint {
         )
     }
 
+    /// Whether it publishes to named channels, and so is done at once: a subrequest may ask for it.
+    pub fn publishes(self) -> bool {
+        matches!(
+            self,
+            Endpoint::Pub
+                | Endpoint::Push
+                | Endpoint::Api(Some(Operation::Publish | Operation::Batch))
+        )
+    }
+
     /// Whose it is.
     pub fn side(self) -> Side {
         match self {
@@ -209,10 +220,10 @@ fn serve(request: Request) -> ngx_int_t {
     let Some(hub) = location.hub() else {
         return code::INTERNAL_ERROR;
     };
-    if !request.is_main() {
+    if !request.is_main() && !asked(&request).is_some_and(Endpoint::publishes) {
         log::error(
-            "an icomet endpoint was asked by a subrequest, which cannot wait for messages; \
-             let the client ask it, or a back end by proxy_pass",
+            "an icomet endpoint was asked by a subrequest, which cannot wait for messages, but may \
+             publish; let the client ask it, or a back end by proxy_pass",
         );
         return code::INTERNAL_ERROR;
     }
@@ -232,7 +243,9 @@ fn serve(request: Request) -> ngx_int_t {
         return Answer::error(404, "", &text).send(request, context);
     };
     context.endpoint.set(Some(endpoint));
+    // What a subrequest asks for is asked by the configuration, whatever page the request is of.
     if side == Side::Admin
+        && request.is_main()
         && let Some(rc) = origin::refuse_admin(request, context, endpoint)
     {
         return rc;

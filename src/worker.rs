@@ -39,13 +39,12 @@ use core::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use icomet_engine::{Registry, WakeSet, WorkerId};
+use icomet_engine::{Bell, Registry, WakeSet, WorkerId};
 
 use crate::config::hub::Hub;
 use crate::endpoint::api::publish::Waiting;
 use crate::ffi::event::Event;
 use attached::AttachedHub;
-use doorbell::Doorbells;
 use handover::Handover;
 use icomet_tables::{Slab, Turns};
 use parking::Rest;
@@ -60,8 +59,8 @@ pub struct Worker {
     pub id: WorkerId,
     /// Who of them lives.
     pub registry: Registry,
-    /// How they are woken.
-    pub doorbells: &'static Doorbells,
+    /// How it is woken, and wakes them.
+    pub doorbell: Bell,
     /// The hubs it serves; an index stays valid.
     pub hubs: Vec<AttachedHub>,
     /// All subscribers that are held here.

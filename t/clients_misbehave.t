@@ -195,26 +195,22 @@ await_subscribers('misbehave12', 1);
 push_ok('misbehave12', 'x');
 same($conn->rest, data('misbehave12', 1, 'x') . "\n", 'whole');
 $conn->next_answer;
-$conn->write($text->('/icomet/sub?cname=misbehave12&seq=2', 10, '01234'));
-await_subscribers('misbehave12', 1);
-$conn->write('56789');
-push_ok('misbehave12', 'y');
-same($conn->rest, data('misbehave12', 2, 'y') . "\n", 'the rest after it');
-$conn->next_answer;
 same($conn->request('GET', '/alive')->rest, "alive\n", 'the connection goes on');
-$conn->next_answer;
-$conn->write($text->('/icomet/sub?cname=misbehave12&seq=3', 10, '01234'));
-await_subscribers('misbehave12', 1);
-push_ok('misbehave12', 'z');
-same($conn->rest, data('misbehave12', 3, 'z') . "\n", 'never whole: it is answered');
 $conn->leave;
+# Nobody is subscribed before the body is through: nginx reads the connection as that body, and would
+# not see the client leave.
 for my $transport ('sub', @STREAMS) {
     my $cname = "misbehave12-$transport";
-    my $one = conn();
-    $one->write($text->("/icomet/$transport?cname=$cname&seq=1", 10, '01234'));
-    await_subscribers($cname, 1);
-    $one->leave;
-    await_subscribers($cname, 0);
+    for my $rest ('', '56789') {
+        my $one = conn();
+        $one->write($text->("/icomet/$transport?cname=$cname&seq=1", 10, '01234'));
+        same($one->head, 400, "$transport: status");
+        same($one->header('Connection'), 'close', "$transport: Connection");
+        $one->write($rest) if $rest;
+        matches($one->rest, qr/a subscription takes no body/, "$transport: why");
+        $one->leave;
+    }
+    same(get("/icomet-admin/check?cname=$cname"), "{}\n", "$transport: nobody is subscribed");
 }
 
 

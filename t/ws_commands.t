@@ -181,6 +181,19 @@ same($ws->said, data('cmd7', 1, 'x'), 'it goes on');
 
 
 
+=== TEST 7b: null is nothing, and what is no JSON is not called a body
+--- play
+my $ws = ws('/icomet/ws?cname=cmd7b&seq=1');
+asks($ws, '{"type":"subscribe","id":1,"channel":"cmd7b-b","seq":null,"epoch":null,"token":null}', qr/"type":"reply","id":1/);
+same($ws->said, qq({"type":"next_seq","cname":"cmd7b-b","seq":1,"content":""}), 'from now on');
+asks($ws, '{"type":"ping","id":null}', qr/\A\{"type":"reply","command":"ping"/);
+$ws->send(0x81, 'nonsense');
+my $said = $ws->said;
+matches($said, qr/"code":"bad_json"/, 'code');
+same($said =~ /body/ ? 1 : 0, 0, 'no body');
+
+
+
 === TEST 8: limits
 --- http_config
     icomet_hub main { zone 12m; max_channels_per_subscriber 2; max_subscribers_per_channel 1; max_channels 3; empty_channels 100%; max_message_size 10; }

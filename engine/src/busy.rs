@@ -48,7 +48,8 @@ pub(crate) enum Later {
 
 #[derive(Default)]
 struct Waiting {
-    late: HashMap<usize, Instant>,
+    /// Since when, and the lock's error.
+    late: HashMap<usize, (Instant, i32)>,
     later: Vec<(Zone, Later)>,
     to_look_at: Vec<(Zone, ChannelRef)>,
 }
@@ -77,30 +78,30 @@ pub fn begin() {
 
 /// Takes a lock; `None`, and a note, when it is held too long or broken.
 pub(crate) fn lock(mutex: &RobustMutex, what: &'static str) -> Option<Locked> {
-    if let Some(locked) = mutex.try_lock() {
-        taken(mutex);
-        return Some(locked);
-    }
+    let mut tried = mutex.try_lock();
     let key = core::ptr::from_ref(mutex) as usize;
-    let late = WAITING.with_borrow(|waiting| waiting.late.get(&key).copied());
-    let wait = match late {
-        None => PATIENCE,
-        Some(since) if since.elapsed() < PAUSE => Duration::ZERO,
-        Some(_) => LOOK,
-    };
-    let failed = match wait.is_zero() {
-        true => LockError::Held,
-        false => match mutex.lock_within(wait) {
-            Ok(locked) => {
-                taken(mutex);
-                return Some(locked);
-            }
-            Err(failed) => failed,
-        },
-    };
-    let errno = match failed {
-        LockError::Held => 0,
-        LockError::Broken(errno) => errno,
+    let mut looked = false;
+    let mut known = 0;
+    if tried == Err(LockError::Held) {
+        let late = WAITING.with_borrow(|waiting| waiting.late.get(&key).copied());
+        let wait = match late {
+            None => Some(PATIENCE),
+            Some((since, _)) if since.elapsed() < PAUSE => None,
+            Some(_) => Some(LOOK),
+        };
+        known = late.map_or(0, |(_, errno)| errno);
+        if let Some(wait) = wait {
+            tried = mutex.lock_within(wait);
+            looked = true;
+        }
+    }
+    let errno = match tried {
+        Ok(locked) => {
+            taken(mutex);
+            return Some(locked);
+        }
+        Err(LockError::Held) => known,
+        Err(LockError::Broken(errno)) => errno,
     };
     NOTED.set(true);
     SEEN.set(Some(Stuck {
@@ -108,9 +109,9 @@ pub(crate) fn lock(mutex: &RobustMutex, what: &'static str) -> Option<Locked> {
         pid: mutex.holder(),
         errno,
     }));
-    if !wait.is_zero() {
+    if looked || errno != known {
         ANY_LATE.set(true);
-        WAITING.with_borrow_mut(|waiting| waiting.late.insert(key, Instant::now()));
+        WAITING.with_borrow_mut(|waiting| waiting.late.insert(key, (Instant::now(), errno)));
     }
     None
 }
@@ -140,7 +141,8 @@ impl Zone {
     pub fn settle(&self, limits: &impl ChannelLimits, now: u64) {
         let mine = WAITING.with_borrow_mut(|waiting| {
             // So that a lock which nobody asks for is not taken for late for ever.
-            waiting.late.retain(|_, since| since.elapsed() < PAUSE * 30);
+            let young = |since: &Instant| since.elapsed() < PAUSE * 30;
+            waiting.late.retain(|_, (since, _)| young(since));
             ANY_LATE.set(!waiting.late.is_empty());
             let all = core::mem::take(&mut waiting.later);
             let (mine, others) = all.into_iter().partition(|(zone, _)| zone.is_same(self));

@@ -21,6 +21,8 @@ pub const LOG: u32 = 2;
 pub const SIGNED: u32 = 4;
 /// Its ring may hold messages with a time of their own ([`crate::lifetime`]).
 pub const EXPIRING: u32 = 8;
+/// Of a closed channel: its subscribers are to stay away ([`crate::disconnect`]).
+pub const AWAY: u32 = 32;
 
 /// It never had a message, nor a token ([`crate::empty`]).
 pub const EMPTY: u32 = 16;

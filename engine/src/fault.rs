@@ -1,9 +1,10 @@
-//! Fault injection: with the feature `fault-injection`, tests can have the process killed before any
-//! store of a critical section. Without it nothing of this is compiled in.
+//! Fault injection: with the feature `fault-injection`, tests can have the process killed, stopped, or
+//! panic before any store of a critical section. Without it nothing of this is compiled in.
 //!
 //! A process of its own (a worker of nginx) is told by a signal, once it has called [`obey_signals`]:
 //! `sigqueue` with [`orders`] and a value of zero or more arms, [`DISARM`] takes that back, and
-//! [`VERIFY`] asks for a check of the zones, which [`take_verify`] finds; values from `PANIC` down ask for a panic.
+//! [`VERIFY`] asks for a check of the zones, which [`take_verify`] finds; values from [`STOP`] down ask for
+//! a stop, those between [`PANIC`] and it for a panic.
 
 /// Called before each store.
 #[cfg(not(feature = "fault-injection"))]
@@ -12,7 +13,7 @@ pub fn step() {}
 
 #[cfg(feature = "fault-injection")]
 pub use armed::{
-    DISARM, VERIFY, arm, arm_stop, disarm, left, obey_signals, orders, panic_as_asked,
+    DISARM, PANIC, STOP, VERIFY, arm, arm_stop, disarm, left, obey_signals, orders, panic_as_asked,
     panic_at_last, step, take_verify,
 };
 
@@ -21,9 +22,9 @@ mod armed {
     use core::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
     static LEFT: AtomicI64 = AtomicI64::new(-1);
+    static STOPS: AtomicBool = AtomicBool::new(false);
     static PANICS: AtomicBool = AtomicBool::new(false);
     static TO_PANIC: AtomicI64 = AtomicI64::new(-1);
-    static STOPS: AtomicBool = AtomicBool::new(false);
     static TO_VERIFY: AtomicBool = AtomicBool::new(false);
 
     /// The value of a signal that takes an earlier one back.
@@ -35,6 +36,9 @@ mod armed {
     /// A signal of this value, or `n` less, asks for a panic in the next housekeeping: before its store
     /// number `n`, or at its end.
     pub const PANIC: i32 = -16;
+
+    /// A signal of this value, or `n` less, has the process stopped before its store number `n`.
+    pub const STOP: i32 = -0x10000;
 
     /// The signal that carries orders; nginx uses none of the real-time ones.
     pub fn orders() -> i32 {
@@ -57,12 +61,17 @@ mod armed {
         let value = unsafe { (*info).si_value().sival_ptr } as usize as u32 as i32;
         match value {
             VERIFY => TO_VERIFY.store(true, Ordering::Relaxed),
+            value if value <= STOP => {
+                STOPS.store(true, Ordering::Relaxed);
+                LEFT.store(i64::from(STOP) - i64::from(value), Ordering::Relaxed);
+            }
             value if value <= PANIC => {
                 TO_PANIC.store(i64::from(PANIC) - i64::from(value), Ordering::Relaxed);
             }
             DISARM => {
                 TO_PANIC.store(-1, Ordering::Relaxed);
                 PANICS.store(false, Ordering::Relaxed);
+                STOPS.store(false, Ordering::Relaxed);
                 LEFT.store(-1, Ordering::Relaxed);
             }
             value => LEFT.store(i64::from(value.max(-1)), Ordering::Relaxed),
@@ -99,6 +108,7 @@ mod armed {
 
     /// Takes [`arm`] back; whether it had still to come.
     pub fn disarm() -> bool {
+        STOPS.store(false, Ordering::Relaxed);
         LEFT.swap(-1, Ordering::Relaxed) >= 0
     }
 
@@ -121,16 +131,19 @@ mod armed {
             return;
         }
         LEFT.store(left - 1, Ordering::Relaxed);
-        if left == 0 && STOPS.swap(false, Ordering::Relaxed) {
-            // SAFETY: plain system calls.
-            unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
-        } else if left == 0 {
-            assert!(
-                !PANICS.swap(false, Ordering::Relaxed),
-                "asked for inside the engine"
-            );
-            // SAFETY: plain system calls; SIGKILL to oneself does not return.
-            unsafe {
+        if left > 0 {
+            return;
+        }
+        assert!(
+            !PANICS.swap(false, Ordering::Relaxed),
+            "asked for inside the engine"
+        );
+        let stops = STOPS.swap(false, Ordering::Relaxed);
+        // SAFETY: plain system calls; SIGKILL to oneself does not return.
+        unsafe {
+            if stops {
+                libc::kill(libc::getpid(), libc::SIGSTOP);
+            } else {
                 libc::kill(libc::getpid(), libc::SIGKILL);
                 libc::pause();
             }

@@ -31,6 +31,7 @@
 
 mod address;
 mod ahead;
+mod bell;
 mod blocks;
 mod broadcast;
 pub mod busy;
@@ -65,6 +66,7 @@ mod reap;
 mod registry;
 mod repair;
 mod restore;
+mod revoke;
 mod ring;
 mod robust;
 mod room;
@@ -78,6 +80,7 @@ mod wheel;
 mod zone;
 
 pub use address::{Admission, ClientAddress, EnterError};
+pub use bell::{Bell, Bells, socket_name};
 pub use broadcast::Broadcast;
 pub use busy::{Stuck, take_stuck, was_refused};
 pub use channel::ChannelRef;

@@ -28,6 +28,8 @@ pub struct Order {
     user_len: Word,
     /// Bytes of the channel's name; 0: all channels.
     channel_len: Word,
+    /// 1: who is ended is to stay away.
+    stay_away: Word,
 }
 
 const TEXT_AT: usize = size_of::<Order>();
@@ -41,6 +43,8 @@ pub struct EndOrder {
     pub user: Vec<u8>,
     /// On which channel; none: on all.
     pub channel: Option<Vec<u8>>,
+    /// Who is ended is told to stay away.
+    pub stay_away: bool,
 }
 
 impl Zone {
@@ -49,6 +53,7 @@ impl Zone {
         &self,
         user: &[u8],
         channel: Option<&[u8]>,
+        stay_away: bool,
         wake: &mut WakeSet,
     ) -> Result<(), PublishError> {
         let guard = self.lock(self.commons(), wake).ok_or(PublishError::Busy)?;
@@ -60,7 +65,7 @@ impl Zone {
                 continue;
             }
             let order = (guard.orders(slot).count() < WAITING)
-                .then(|| guard.write_order(number, user, channel.unwrap_or_default()));
+                .then(|| guard.write_order(number, user, channel.unwrap_or_default(), stay_away));
             match order.flatten() {
                 Some(order) => written.push((slot, order)),
                 None => {
@@ -112,7 +117,13 @@ impl Zone {
 }
 
 impl<'z> Guard<'z> {
-    fn write_order(&self, number: u64, user: &[u8], channel: &[u8]) -> Option<Ref<Order>> {
+    fn write_order(
+        &self,
+        number: u64,
+        user: &[u8],
+        channel: &[u8],
+        stay_away: bool,
+    ) -> Option<Ref<Order>> {
         let place = self
             .allocate(TEXT_AT + user.len() + channel.len())?
             .cast::<Order>();
@@ -120,6 +131,7 @@ impl<'z> Guard<'z> {
         order.number.set(number);
         order.user_len.set(user.len() as u32);
         order.channel_len.set(channel.len() as u32);
+        order.stay_away.set(stay_away.into());
         let at = place.offset() + TEXT_AT;
         // SAFETY: the block was just allocated, and holds both texts behind the order.
         unsafe {
@@ -147,6 +159,7 @@ impl<'z> Guard<'z> {
             number: order.number.get(),
             user,
             channel: (!channel.is_empty()).then_some(channel),
+            stay_away: order.stay_away.get() != 0,
         })
     }
 

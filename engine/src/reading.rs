@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 
 use crate::busy::Later;
 use crate::cell::Ref;
-use crate::channel::{CLOSED, Channel, ChannelRef, SIGNED};
+use crate::channel::{AWAY, CLOSED, Channel, ChannelRef, SIGNED};
 use crate::life::Epoch;
 use crate::limits::{ChannelLimits, Limits, OnFull};
 use crate::message::{Message, MessageRef};
@@ -151,6 +151,8 @@ pub struct Window {
     /// Somebody holds a lock too long: what there is was not looked at. The channel comes to its worker's
     /// list of dirty channels again ([`Zone::settle`]).
     pub busy: bool,
+    /// It was disconnected, and its subscribers are to stay away.
+    pub stay_away: bool,
 }
 
 /// A worker reads: messages that it finds are not freed while this lives, which is within one turn of
@@ -351,6 +353,7 @@ impl Reading<'_> {
                 lost: 0,
                 closed: true,
                 busy: false,
+                stay_away: false,
             };
         };
         let Some(guard) = self.zone.lock(known.shard(), &mut WakeSet::default()) else {
@@ -362,6 +365,7 @@ impl Reading<'_> {
                 lost: 0,
                 closed: false,
                 busy: true,
+                stay_away: false,
             };
         };
         let Some(channel) = self.zone.at(place) else {
@@ -371,6 +375,7 @@ impl Reading<'_> {
                 lost: 0,
                 closed: true,
                 busy: false,
+                stay_away: false,
             };
         };
         let next = channel.next.get();
@@ -382,6 +387,7 @@ impl Reading<'_> {
                 lost: 0,
                 closed: true,
                 busy: false,
+                stay_away: channel.is(AWAY),
             };
         }
         guard.drop_outdated(channel, limits.of(guard.name(place)), now);
@@ -394,6 +400,7 @@ impl Reading<'_> {
             lost: left - from,
             closed: channel.is(CLOSED),
             busy: false,
+            stay_away: channel.is(AWAY),
         }
     }
 

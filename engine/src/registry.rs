@@ -89,7 +89,7 @@ impl Registry {
     pub fn claim(&self) -> Result<WorkerId, RegistryError> {
         for slot in 0..WORKER_SLOTS {
             let entry = self.entry(slot);
-            if entry.life.try_lock().is_some() {
+            if entry.life.try_lock().is_ok() {
                 let incarnation = entry.incarnation.get().wrapping_add(1).max(1);
                 entry.incarnation.set(incarnation);
                 return Ok(WorkerId {
@@ -113,8 +113,8 @@ impl Registry {
     pub fn is_alive(&self, worker: WorkerId) -> bool {
         let entry = self.entry(usize::from(worker.slot));
         match entry.life.try_lock() {
-            None => entry.incarnation.get() == worker.incarnation,
-            Some(_) => {
+            Err(_) => entry.incarnation.get() == worker.incarnation,
+            Ok(_) => {
                 entry.life.unlock();
                 false
             }

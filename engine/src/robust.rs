@@ -107,10 +107,7 @@ impl RobustMutex {
         until.tv_nsec = (nanos % 1_000_000_000) as _;
         // SAFETY: the mutex was initialised when the zone was formatted, and the time is one of that clock.
         let rc = unsafe { lock_until(self.0.get(), &raw const until) };
-        self.taken(rc).ok_or(match rc {
-            libc::ETIMEDOUT | libc::EBUSY => LockError::Held,
-            errno => LockError::Broken(errno),
-        })
+        self.taken(rc)
     }
 
     /// The process that holds the lock now, as the kernel's list of robust locks needs it in the first word
@@ -127,20 +124,21 @@ impl RobustMutex {
     }
 
     /// Takes the lock unless somebody has it.
-    pub fn try_lock(&self) -> Option<Locked> {
-        // SAFETY: as in lock.
+    pub fn try_lock(&self) -> Result<Locked, LockError> {
+        // SAFETY: as in lock_within.
         self.taken(unsafe { libc::pthread_mutex_trylock(self.0.get()) })
     }
 
-    fn taken(&self, rc: i32) -> Option<Locked> {
+    fn taken(&self, rc: i32) -> Result<Locked, LockError> {
         match rc {
-            0 => Some(Locked::Clean),
+            0 => Ok(Locked::Clean),
             libc::EOWNERDEAD => {
                 // SAFETY: this thread holds the lock, as EOWNERDEAD says.
                 unsafe { libc::pthread_mutex_consistent(self.0.get()) };
-                Some(Locked::OwnerDied)
+                Ok(Locked::OwnerDied)
             }
-            _ => None,
+            libc::ETIMEDOUT | libc::EBUSY => Err(LockError::Held),
+            errno => Err(LockError::Broken(errno)),
         }
     }
 
@@ -153,4 +151,66 @@ impl RobustMutex {
 
 fn check(rc: i32) -> Result<(), i32> {
     if rc == 0 { Ok(()) } else { Err(rc) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::busy;
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    fn made() -> RobustMutex {
+        // SAFETY: a mutex is bytes, and is initialised before it is used.
+        let mutex: RobustMutex = unsafe { core::mem::zeroed() };
+        mutex
+    }
+
+    /// A thread takes it, and ends with it.
+    fn die_with(mutex: &RobustMutex) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| mutex.lock_within(SOON).unwrap());
+        });
+    }
+
+    #[test]
+    fn a_lock_that_is_held_or_was_a_dead_ones_is_told_apart() {
+        let mutex = Box::new(made());
+        mutex.init().unwrap();
+        assert_eq!(mutex.lock_within(SOON), Ok(Locked::Clean));
+        assert_eq!(mutex.try_lock(), Err(LockError::Held));
+        assert_eq!(mutex.lock_within(SOON), Err(LockError::Held));
+        assert_eq!(busy::lock(&mutex, "it"), None);
+        let stuck = busy::take_stuck().unwrap();
+        assert_eq!((stuck.what, stuck.errno), ("it", 0));
+        mutex.unlock();
+        die_with(&mutex);
+        assert_eq!(mutex.lock_within(SOON), Ok(Locked::OwnerDied));
+        mutex.unlock();
+        assert_eq!(mutex.try_lock(), Ok(Locked::Clean));
+        mutex.unlock();
+    }
+
+    /// Nobody may take it for locked, and what is said of it is an error, not somebody who holds it.
+    #[test]
+    fn a_lock_with_any_other_error_is_refused() {
+        let mutex = Box::new(made());
+        mutex.init().unwrap();
+        die_with(&mutex);
+        // Given back by one who did not see to it.
+        // SAFETY: the mutex is initialised, and unlocked by who has locked it.
+        unsafe {
+            assert_eq!(libc::pthread_mutex_lock(mutex.0.get()), libc::EOWNERDEAD);
+            assert_eq!(libc::pthread_mutex_unlock(mutex.0.get()), 0);
+        }
+        let broken = libc::ENOTRECOVERABLE;
+        assert_eq!(mutex.lock_within(SOON), Err(LockError::Broken(broken)));
+        // glibc tells it once, and then that this thread holds it.
+        for _ in 0..2 {
+            assert_eq!(busy::lock(&mutex, "it"), None);
+            assert!(busy::was_refused());
+            assert_eq!(busy::take_stuck().unwrap().errno, broken);
+        }
+    }
 }

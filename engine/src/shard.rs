@@ -118,7 +118,7 @@ impl Zone {
     /// The same, unless somebody holds it now.
     pub(crate) fn try_lock(&self, index: usize, wake: &mut WakeSet) -> Option<Guard<'_>> {
         let mutex = &self.shard(index).lock;
-        let locked = mutex.try_lock()?;
+        let locked = mutex.try_lock().ok()?;
         busy::taken(mutex);
         self.locked(index, locked, wake)
     }

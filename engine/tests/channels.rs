@@ -133,6 +133,19 @@ fn a_token_is_asked_for() {
         ask(b"nobody", right.as_bytes()),
         Err(SubscribeError::WrongToken)
     );
+    assert_eq!(world.zone.revoke(b"nobody"), Ok(None));
+    assert_eq!(world.zone.revoke(b"unsigned"), Ok(Some(false)));
+    assert_eq!(world.zone.revoke(b"a"), Ok(Some(true)));
+    assert_eq!(world.zone.revoke(b"a"), Ok(Some(false)));
+    let wrong = Err(SubscribeError::WrongToken);
+    assert_eq!(ask(b"a", right.as_bytes()), wrong);
+    let anew = world
+        .zone
+        .sign(b"a", 1000, [0xcd; 16], &limits(), NOW, &mut wake)
+        .unwrap();
+    assert_eq!(anew.token, [0xcd; 16]);
+    assert_eq!(ask(b"a", right.as_bytes()), wrong);
+    assert_eq!(ask(b"a", "cd".repeat(16).as_bytes()), Ok(()));
     assert_eq!(world.zone.stats().channels, 2);
 }
 

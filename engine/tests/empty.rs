@@ -165,7 +165,7 @@ fn a_disconnected_channel_without_messages_is_empty_again() {
     let mut wake = WakeSet::default();
     world
         .zone
-        .disconnect(b"a", &limits, NOW, &mut wake)
+        .disconnect(b"a", false, &limits, NOW, &mut wake)
         .unwrap();
     assert_eq!(world.zone.stats().empty_channels, 1);
     world.check();

@@ -101,7 +101,10 @@ fn populated() -> (World, WorkerId) {
         for user in USERS {
             join(&world, worker, "m", user);
         }
-        world.zone.order_end(b"early", None, &mut wake).unwrap();
+        world
+            .zone
+            .order_end(b"early", None, false, &mut wake)
+            .unwrap();
     }
     for n in 0..3 {
         publish_once(&world, "c9", &format!("id {n}"));
@@ -121,7 +124,7 @@ fn wake() -> WakeSet {
     WakeSet::default()
 }
 
-const OPERATIONS: [(&str, Operation); 37] = [
+const OPERATIONS: [(&str, Operation); 38] = [
     ("publish to a known channel", |w, _| {
         _ = w.publish("c3", "new")
     }),
@@ -186,8 +189,14 @@ const OPERATIONS: [(&str, Operation); 37] = [
         }
     }),
     ("disconnect", |w, _| {
-        let ended = w.zone.disconnect(b"c3", &limits(), NOW, &mut wake());
+        let ended = w.zone.disconnect(b"c3", false, &limits(), NOW, &mut wake());
         assert_eq!(ended, Ok(Some(2)));
+    }),
+    ("revoke", |w, _| {
+        w.zone
+            .sign(b"c1", 5000, [3; 16], &limits(), NOW, &mut wake())
+            .unwrap();
+        assert_eq!(w.zone.revoke(b"c1"), Ok(Some(true)));
     }),
     ("sign", |w, _| {
         w.zone
@@ -286,10 +295,12 @@ const OPERATIONS: [(&str, Operation); 37] = [
         leave(w, me, channel, "a");
     }),
     ("orders", |w, me| {
-        w.zone.order_end(b"a", Some(b"m"), &mut wake()).unwrap();
-        w.zone.order_end(b"b", None, &mut wake()).unwrap();
+        w.zone
+            .order_end(b"a", Some(b"m"), false, &mut wake())
+            .unwrap();
+        w.zone.order_end(b"b", None, false, &mut wake()).unwrap();
         w.zone.take_orders(me);
-        w.zone.order_end(b"c", None, &mut wake()).unwrap();
+        w.zone.order_end(b"c", None, false, &mut wake()).unwrap();
     }),
     ("addresses that enter and leave", |w, me| {
         for n in [1, 1, 2, 3] {
@@ -641,7 +652,7 @@ fn anything(world: &World, seed: u64) {
             17 => {
                 let _ = world.zone.members(name.as_bytes(), None, 10);
                 if random.below(4) == 0 {
-                    let _ = world.zone.order_end(b"somebody", None, &mut wake());
+                    let _ = world.zone.order_end(b"somebody", None, false, &mut wake());
                 }
                 world.zone.take_orders(me);
             }

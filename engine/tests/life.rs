@@ -116,7 +116,9 @@ fn clear_and_disconnect_keep_a_life() {
     world.zone.clear(b"a").unwrap();
     assert_eq!(incarnation(&world, "a"), before);
     world.subscribe(world.me, "a", 0, Stay::Always).unwrap();
-    let ended = world.zone.disconnect(b"a", &limits(), NOW, &mut wake());
+    let ended = world
+        .zone
+        .disconnect(b"a", false, &limits(), NOW, &mut wake());
     assert_eq!(ended, Ok(Some(1)));
     world.publish("a", "2");
     assert_eq!(incarnation(&world, "a"), before);
@@ -125,6 +127,32 @@ fn clear_and_disconnect_keep_a_life() {
     assert_eq!(answer.lost.map(|lost| lost.count), Some(Some(1)));
     assert_eq!(found, 1);
     world.check();
+}
+
+#[test]
+fn subscribers_of_a_channel_are_told_to_stay_away_once() {
+    let world = World::new(SIZE);
+    for stay_away in [true, false] {
+        let (subscription, _) = world.subscribe(world.me, "a", 0, Stay::Always).unwrap();
+        let channel = subscription.channel.unwrap();
+        let ended = world
+            .zone
+            .disconnect(b"a", stay_away, &limits(), NOW, &mut wake());
+        assert_eq!(ended, Ok(Some(1)));
+        let reading = world.zone.reading(world.me);
+        let window = reading.window(channel, 1, 8, &limits(), NOW, &mut Vec::new());
+        drop(reading);
+        assert_eq!((window.closed, window.stay_away), (true, stay_away));
+        assert_eq!(world.zone.stays_away(b"a", channel.number()), stay_away);
+        // Any number may be asked for, also the channel's that has the name now.
+        assert!(!(0..9).any(|place| world.zone.stays_away(b"a", place)));
+        assert!(!world.zone.stays_away(b"a", channel.number() + 1));
+        world.zone.unsubscribe(world.me, channel, 1, &limits(), NOW);
+        let mut dirty = world.zone.take_dirty(world.me);
+        while dirty.next(&world.zone).is_some() {}
+        assert!(!world.zone.stays_away(b"a", channel.number()));
+        world.check();
+    }
 }
 
 #[test]

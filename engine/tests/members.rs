@@ -170,7 +170,9 @@ fn members_of_a_channel_that_ends_leave_with_it() {
             world.zone.close(b"a", &limits(), NOW, &mut wake);
             assert_eq!(world.zone.members(b"a", None, 9), None);
         } else {
-            let ended = world.zone.disconnect(b"a", &limits(), NOW, &mut wake);
+            let ended = world
+                .zone
+                .disconnect(b"a", false, &limits(), NOW, &mut wake);
             assert_eq!(ended, Ok(Some(1)));
             assert_eq!(all(&world, "a", 9), (Vec::new(), 0));
         }
@@ -284,8 +286,14 @@ fn orders_reach_each_worker_once_and_in_order() {
     let world = World::new(SIZE);
     let other = world.worker();
     let mut wake = WakeSet::default();
-    world.zone.order_end(b"ann", None, &mut wake).unwrap();
-    world.zone.order_end(b"bob", Some(b"a"), &mut wake).unwrap();
+    world
+        .zone
+        .order_end(b"ann", None, false, &mut wake)
+        .unwrap();
+    world
+        .zone
+        .order_end(b"bob", Some(b"a"), false, &mut wake)
+        .unwrap();
     assert_eq!(wake.iter().count(), 2);
     for worker in [world.me, other] {
         assert!(world.zone.has_orders(worker));
@@ -297,14 +305,15 @@ fn orders_reach_each_worker_once_and_in_order() {
                     order.number,
                     order.user.as_slice(),
                     order.channel.as_deref(),
+                    order.stay_away,
                 )
             })
             .collect();
         assert_eq!(
             told,
             [
-                (1, b"ann".as_slice(), None),
-                (2, b"bob", Some(b"a".as_slice()))
+                (1, b"ann".as_slice(), None, false),
+                (2, b"bob", Some(b"a".as_slice()), false)
             ]
         );
         assert!(!world.zone.has_orders(worker) && world.zone.take_orders(worker).is_empty());
@@ -313,11 +322,17 @@ fn orders_reach_each_worker_once_and_in_order() {
     // A worker that comes later is told nothing of before; one that goes leaves nothing.
     let late = world.worker();
     assert!(!world.zone.has_orders(late));
-    world.zone.order_end(b"eve", None, &mut wake).unwrap();
+    world
+        .zone
+        .order_end(b"eve", None, false, &mut wake)
+        .unwrap();
     world.zone.detach(late, &limits(), NOW);
     world.check();
-    assert_eq!(world.zone.take_orders(world.me).len(), 1);
-    assert_eq!(world.zone.take_orders(other).len(), 1);
+    for worker in [world.me, other] {
+        let orders = world.zone.take_orders(worker);
+        let told: Vec<_> = orders.iter().map(|order| order.stay_away).collect();
+        assert_eq!(told, [true]);
+    }
     assert_eq!(world.zone.verify().unwrap().used, 0);
 }
 
@@ -326,7 +341,10 @@ fn orders_to_a_worker_that_hangs_do_not_fill_the_zone() {
     let world = World::new(SIZE);
     let mut given = 0;
     let refused = loop {
-        match world.zone.order_end(b"ann", None, &mut WakeSet::default()) {
+        match world
+            .zone
+            .order_end(b"ann", None, false, &mut WakeSet::default())
+        {
             Ok(()) => given += 1,
             Err(error) => break error,
         }

@@ -364,7 +364,9 @@ fn who_is_disconnected_may_come_back() {
     let before = world.zone.channel(b"a").unwrap();
 
     let mut wake = WakeSet::default();
-    let ended = world.zone.disconnect(b"a", &limits(), NOW, &mut wake);
+    let ended = world
+        .zone
+        .disconnect(b"a", false, &limits(), NOW, &mut wake);
     assert_eq!(ended, Ok(Some(2)));
     world.check();
     // The worker is told, and that nothing is lost.
@@ -401,7 +403,7 @@ fn nobody_to_disconnect() {
     world.publish("a", "x");
     let mut wake = WakeSet::default();
     let disconnect =
-        |name: &[u8], wake: &mut WakeSet| world.zone.disconnect(name, &limits(), NOW, wake);
+        |name: &[u8], wake: &mut WakeSet| world.zone.disconnect(name, false, &limits(), NOW, wake);
     assert_eq!(disconnect(b"a", &mut wake), Ok(Some(0)));
     assert_eq!(disconnect(b"b", &mut wake), Ok(None));
     assert_eq!(all(&world, "a"), numbered(&[(1, "x")]));

@@ -9,7 +9,7 @@
 mod packet;
 mod passage;
 
-pub use packet::{DecodeError, Hello, Packet, VERSION};
+pub use packet::{DecodeError, Packet, VERSION};
 pub use passage::{
     Flags, Origin, Passage, Place, ProxyProtocol, Request, Resume, Socket, Subscription, Variable,
 };

@@ -7,21 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::passage::Passage;
 
 /// The first byte of each packet; another one means that the layout is not known here.
-pub const VERSION: u8 = 5;
-
-/// A new worker says that it takes subscribers. The descriptor that goes along is the end of a socket
-/// pair whose other end it keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    /// Its generation: how many configurations the master had started with.
-    pub generation: u32,
-}
+pub const VERSION: u8 = 6;
 
 /// What is sent in either direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Packet<'a> {
-    /// New worker to old, through the old one's inbox.
-    Hello(Hello),
     /// Old worker to new: a subscriber. Its connection's descriptor goes along, and then that of a file
     /// in memory with the frame that it has not taken whole, if there is one.
     #[serde(borrow)]

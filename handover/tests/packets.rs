@@ -3,8 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use icomet_handover::{
-    DecodeError, Flags, Hello, Origin, Packet, Passage, Place, ProxyProtocol, Request, Resume,
-    Socket, Subscription, VERSION, Variable,
+    DecodeError, Flags, Origin, Packet, Passage, Place, ProxyProtocol, Request, Resume, Socket,
+    Subscription, VERSION, Variable,
 };
 use icomet_protocol::frame::Transport;
 use icomet_protocol::resume::Position;
@@ -92,9 +92,8 @@ fn bytes_of(packet: &Packet<'_>) -> Vec<u8> {
     bytes
 }
 
-fn packets() -> [Packet<'static>; 4] {
+fn packets() -> [Packet<'static>; 3] {
     [
-        Packet::Hello(Hello { generation: 7 }),
         Packet::Passage(Box::new(passage())),
         Packet::Taken,
         Packet::Refused { elsewhere: true },

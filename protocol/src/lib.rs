@@ -6,6 +6,7 @@
 //!
 //! * [`params`] reads the query string and the form body;
 //! * [`callback`] and [`content`] check what clients may put into a script or a JSON string;
+//! * [`coding`] inflates a body within bounds;
 //! * [`message`] writes one message, [`frame`] puts it into a transport's framing;
 //! * [`option`] checks what a publisher may say of a message;
 //! * [`api`] is the JSON API for back ends, [`command`] what the client of a WebSocket asks for;
@@ -14,6 +15,7 @@
 
 pub mod api;
 pub mod callback;
+pub mod coding;
 pub mod command;
 pub mod content;
 pub mod frame;

@@ -14,7 +14,7 @@ pub enum Kind {
     Noop,
     /// `seq` is the one to ask for next.
     NextSeq,
-    /// The channel was closed; `seq` is the channel's next.
+    /// The channel was closed, or the client is ended; `seq` is the next. See [`Message::close`].
     Close,
     /// Messages before `seq` are gone; the content is their number, or empty if unknown.
     Lost,
@@ -37,6 +37,9 @@ impl Kind {
     }
 }
 
+/// The content of a `close` whose client is to stay away.
+pub const STAY_AWAY: &[u8] = b"stay_away";
+
 /// One message to a subscriber.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
@@ -53,7 +56,7 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// A message without content: `noop`, `next_seq`, `close`, or `lost` by an unknown number.
+    /// A message without content: `noop`, `next_seq`, or `lost` by an unknown number.
     pub fn bare(kind: Kind, channel: &'a str, seq: u64) -> Self {
         Self {
             kind,
@@ -62,6 +65,19 @@ impl<'a> Message<'a> {
             content: b"",
             event: "",
         }
+    }
+
+    /// The end of a subscription: `close`, after which the client comes back or is to stay away.
+    pub fn close(channel: &'a str, seq: u64, stay_away: bool) -> Self {
+        Self {
+            content: if stay_away { STAY_AWAY } else { b"" },
+            ..Self::bare(Kind::Close, channel, seq)
+        }
+    }
+
+    /// It tells its client to stay away.
+    pub fn stays_away(&self) -> bool {
+        self.kind == Kind::Close && self.content == STAY_AWAY
     }
 
     /// The `next_seq` that follows a broadcast, for clients that do not count broadcasts.

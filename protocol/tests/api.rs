@@ -4,7 +4,9 @@
 
 use icomet_protocol::Params;
 use icomet_protocol::api::problem::{Problem, Where};
-use icomet_protocol::api::publication::{Disconnect, Media, batch, disconnect, plain, publish};
+use icomet_protocol::api::publication::{
+    Disconnect, Media, Whom, batch, disconnect, plain, publish,
+};
 use icomet_protocol::api::query::{Cursor, channels, history, history_of, presence, presence_of};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -44,12 +46,19 @@ fn options_are_read_from_the_body_or_the_query() {
     assert_eq!(read.ttl, Some(1500));
     assert_eq!(read.event.as_deref(), Some("e \u{e4}"));
     assert_eq!(read.exclude.as_deref(), Some("alice"));
+    let body = br#"{"channel":"c","channels":null,"content":null,"id":null,"ttl":null,"event":null,"exclude":null,"once":"o"}"#;
+    let read = publish(body, 1).unwrap();
+    assert_eq!((read.content.as_slice(), read.ttl), (&b"null"[..], None));
+    assert_eq!((read.event, read.exclude), (None, None));
+    assert_eq!(read.id.as_deref(), Some("o"));
+    let read = plain(Media::Text, b"channel=c&once=o", b"x").unwrap();
+    assert_eq!(read.id.as_deref(), Some("o"));
     for (member, code) in [
         (r#""ttl":0"#, "bad_member"),
         (r#""ttl":-1"#, "bad_member"),
         (r#""ttl":31536000.1"#, "bad_member"),
         (r#""ttl":"1""#, "wrong_type"),
-        (r#""ttl":null"#, "wrong_type"),
+        (r#""ttl":[]"#, "wrong_type"),
         (r#""event":"""#, "bad_member"),
         (r#""event":"a\nb""#, "bad_member"),
         (r#""event":1"#, "wrong_type"),
@@ -65,6 +74,8 @@ fn options_are_read_from_the_body_or_the_query() {
         ("ttl=0", "ttl"),
         ("event=%0a", "event"),
         ("exclude=", "exclude"),
+        ("once=", "once"),
+        ("id=o&once=o", "once"),
     ] {
         let query = format!("channel=c&{query}");
         let place = Some(name.to_owned());
@@ -75,12 +86,22 @@ fn options_are_read_from_the_body_or_the_query() {
 
 #[test]
 fn disconnect_names_a_channel_or_a_user_or_both() {
-    let channel = disconnect(br#"{"channel":"a"}"#);
-    assert_eq!(channel, Ok(Disconnect::Channel("a".into())));
-    let user = disconnect(br#"{"user":"ann"}"#);
-    assert_eq!(user, Ok(Disconnect::User("ann".into(), None)));
-    let both = disconnect(br#"{"user":"\u0061nn","channel":"a"}"#);
-    assert_eq!(both, Ok(Disconnect::User("ann".into(), Some("a".into()))));
+    let asked = |whom, stay_away, revoke| {
+        Ok(Disconnect {
+            whom,
+            stay_away,
+            revoke,
+        })
+    };
+    let a = || Whom::Channel("a".into());
+    assert_eq!(disconnect(br#"{"channel":"a"}"#), asked(a(), false, false));
+    let user = disconnect(br#"{"user":"ann","stay_away":true,"revoke":false}"#);
+    assert_eq!(user, asked(Whom::User("ann".into(), None), true, false));
+    let both = disconnect(br#"{"user":"\u0061nn","channel":"a","revoke":true}"#);
+    let ann = Whom::User("ann".into(), Some("a".into()));
+    assert_eq!(both, asked(ann, false, true));
+    let all = disconnect(br#"{"stay_away":true,"revoke":true,"channel":"a"}"#);
+    assert_eq!(all, asked(a(), true, true));
     let refused = |body: &str| code_of(disconnect(body.as_bytes()));
     assert_eq!(refused("{}").1, "missing_member");
     for (body, code, pointer) in [
@@ -89,6 +110,18 @@ fn disconnect_names_a_channel_or_a_user_or_both() {
         (r#"{"user":1}"#, "wrong_type", "/user"),
         (r#"{"user":"a","channel":""}"#, "bad_member", "/channel"),
         (r#"{"user":"a","id":""}"#, "unknown_member", "/id"),
+        (r#"{"user":"a","revoke":true}"#, "bad_member", "/revoke"),
+        (r#"{"channel":"a","revoke":1}"#, "wrong_type", "/revoke"),
+        (
+            r#"{"channel":"a","stay_away":"true"}"#,
+            "wrong_type",
+            "/stay_away",
+        ),
+        (
+            r#"{"channel":"a","stay_away":[]}"#,
+            "wrong_type",
+            "/stay_away",
+        ),
     ] {
         assert_eq!(
             refused(body),
@@ -162,7 +195,7 @@ fn a_problem_is_a_problem_detail() {
     let tree: Value = serde_json::from_slice(&problem.to_json()).unwrap();
     let expected = json!({
         "type": "about:blank", "title": "Bad Request", "status": 400, "code": "unknown_member",
-        "detail": "no such member: channel, channels, content, id, ttl, event, exclude are known", "pointer": "/x",
+        "detail": "no such member: channel, channels, content, id, ttl, event, exclude, once are known", "pointer": "/x",
     });
     assert_eq!(tree, expected);
 }

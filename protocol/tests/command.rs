@@ -46,6 +46,21 @@ fn members_and_their_defaults() {
     };
     assert_eq!(content, br#"{\"n\": 1.0}"#);
     assert_eq!(once.as_deref(), Some("k"));
+    let text = r#"{"type":"publish","id":null,"channel":"a","content":null,"once":null,"ttl":null,"event":null,"exclude":null}"#;
+    assert!(command::read(text).unwrap().id.is_none());
+    assert_eq!(
+        action(text),
+        Action::Publish {
+            channel: "a".into(),
+            content: b"null".to_vec(),
+            once: None,
+            ttl: None,
+            event: None,
+            exclude: false
+        }
+    );
+    let (_, not_json) = command::read("nonsense").unwrap_err();
+    assert!(!not_json.content.contains("body"), "{}", not_json.content);
     let Action::History(history) =
         action(r#"{"type":"history","channel":"a","since":3,"limit":7,"reverse":true}"#)
     else {
@@ -83,7 +98,9 @@ fn what_is_wrong_has_a_code() {
             r#"{"type":"subscribe","channel":"a","epoch":1}"#,
             "wrong_type",
         ),
-        (r#"{"type":"ping","id":null}"#, "bad_member"),
+        (r#"{"type":"ping","id":[]}"#, "bad_member"),
+        (r#"{"type":null}"#, "missing_member"),
+        (r#"{"type":"ping","id":null,"id":1}"#, "duplicate_member"),
         (r#"{"type":"ping","id":true}"#, "bad_member"),
         (r#"{"type":"ping","id":1e999}"#, "bad_member"),
         (r#"{"type":"ping","id":"\ud800"}"#, "bad_member"),

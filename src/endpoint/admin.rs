@@ -4,11 +4,10 @@
 use icomet_protocol::params::Params;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{Endpoint, channels, input, is_one_of, method_not_allowed, publish};
+use super::{Endpoint, body, channels, input, is_one_of, method_not_allowed, publish};
 use crate::answer::Answer;
 use crate::context::Context;
 use crate::ffi::guard::guarded;
-use crate::ffi::log;
 use crate::ffi::request::{Method, Request, code};
 
 /// The one kind of body that the old endpoints read (HTML standard, URL-encoded form data).
@@ -19,12 +18,18 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
     if !is_one_of(request, &[Method::Get, Method::Post]) {
         return method_not_allowed(request, context, "GET, POST");
     }
-    if request.method() == Method::Post {
+    // X-Accel-Redirect makes a GET of a POST, and leaves the form.
+    let handed_over =
+        request.is_main() && request.has_read_body() && endpoint.publishes() && has_form(&request);
+    if request.method() == Method::Post || handed_over {
         return request.read_body(icomet_on_body);
     }
     let rc = request.discard_body();
     if rc != code::OK {
         return rc;
+    }
+    if endpoint == Endpoint::Psub && request.is_discarding() {
+        return input::late_body(request, context);
     }
     respond(request, context, endpoint, None)
 }
@@ -46,15 +51,22 @@ fn with_body(request: &Request) -> ngx_int_t {
     else {
         return code::INTERNAL_ERROR;
     };
-    let Ok(body) = request.body() else {
-        log::error("the request's body cannot be read back from its temporary file");
-        return code::INTERNAL_ERROR;
-    };
-    if !body.is_empty() && !is_form(request.content_type().unwrap_or(FORM)) {
+    if request.body_length() > 0 && !has_form(request) {
         let text = "the body's content type must be application/x-www-form-urlencoded";
-        return Answer::error(415, "", text).send(*request, context);
+        return Answer::error(415, "", text)
+            .header("Accept", "application/x-www-form-urlencoded")
+            .send(*request, context);
     }
-    respond(*request, context, endpoint, Some(&body))
+    match body::read(request, context) {
+        Ok(body) => respond(*request, context, endpoint, Some(&body)),
+        Err(error) => error
+            .advise(Answer::error(error.status, "", &error.text))
+            .send(*request, context),
+    }
+}
+
+fn has_form(request: &Request) -> bool {
+    request.content_type().is_some_and(is_form)
 }
 
 fn is_form(content_type: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use icomet_engine::{ChannelLimits, PublishError, SubscribeError};
 use icomet_protocol::api::{Problem, publication, query};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::Endpoint;
+use super::{Endpoint, body};
 use crate::answer::Answer;
 use crate::config::hub::Hub;
 use crate::context::Context;
@@ -139,10 +139,6 @@ fn with_body(request: &Request) -> ngx_int_t {
     else {
         return code::INTERNAL_ERROR;
     };
-    let Ok(body) = request.body() else {
-        log::error("the request's body cannot be read back from its temporary file");
-        return code::INTERNAL_ERROR;
-    };
     let media = request
         .content_type()
         .and_then(publication::Media::of_content_type);
@@ -157,7 +153,21 @@ fn with_body(request: &Request) -> ngx_int_t {
                  application/octet-stream, in UTF-8"
             };
             let what = Problem::new(415, "unsupported_media_type", detail);
-            return problem(&what).send(*request, context);
+            let wanted = if wants_json {
+                JSON
+            } else {
+                "application/json, text/plain, application/octet-stream"
+            };
+            return problem(&what)
+                .header("Accept", wanted)
+                .send(*request, context);
+        }
+    };
+    let body = match body::read(request, context) {
+        Ok(body) => body,
+        Err(error) => {
+            let what = Problem::new(error.status, error.code, error.text.as_str());
+            return error.advise(problem(&what)).send(*request, context);
         }
     };
     let most = context.hub.max_batch as usize;

@@ -35,6 +35,9 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
     if rc != code::OK {
         return rc;
     }
+    if request.is_discarding() {
+        return input::late_body(request, context);
+    }
     if request.method() == Method::Options {
         return preflight(request, context);
     }

@@ -6,11 +6,12 @@ use icomet_protocol::Callback;
 use icomet_protocol::params::{
     ChannelNames, ParameterError, Params, check_channel_name, check_user,
 };
+use nginx_sys::ngx_int_t;
 
 use crate::answer::Answer;
 use crate::config::location::ChannelSource;
 use crate::context::Context;
-use crate::ffi::request::Request;
+use crate::ffi::request::{MAX_EQUAL_HEADERS, Request};
 
 /// The JSONP callback, where the hub has JSONP.
 pub fn callback<'a>(
@@ -107,4 +108,21 @@ pub fn names_channel<'a>(request: &'a Request, params: &Params<'a>) -> bool {
 /// What a bad parameter gets.
 pub fn bad(error: ParameterError) -> Answer {
     Answer::error(400, "", &error.to_string())
+}
+
+/// The values of all header fields of that name, joined by commas.
+pub fn header_list<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a, [u8]>>, Answer> {
+    request.header_list(name).map_err(|()| {
+        let text = format!("more than {MAX_EQUAL_HEADERS} header fields are named {name}");
+        Answer::error(400, "", &text)
+    })
+}
+
+/// What a subscriber gets whose body is not there with its head. It must not wait meanwhile: nginx
+/// reads the connection as that body until it is through, and would not see the client leave.
+pub fn late_body(request: Request, context: &Context) -> ngx_int_t {
+    request.close_after();
+    Answer::error(400, "", "a subscription takes no body")
+        .uncached()
+        .send(request, context)
 }

@@ -27,6 +27,9 @@ pub fn publish<'a>(
     let event = params.event().map_err(input::bad)?;
     let published = with_content(params, encoded, |content| {
         let content = content.map_err(|error| Answer::error(400, &name, &error.to_string()))?;
+        if content.is_empty() {
+            return Err(Answer::error(400, &name, "content is missing or empty"));
+        }
         let publication = Publication {
             content,
             event: event.as_bytes(),

@@ -3,7 +3,7 @@
 use icomet_websocket::handshake::{self, Acceptance, HandshakeError, VERSION};
 use nginx_sys::ngx_int_t;
 
-use super::{front, method_not_allowed, origin};
+use super::{front, input, method_not_allowed, origin};
 use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::Context;
 use crate::ffi::request::{HTTP_11, Method, Request, code};
@@ -17,6 +17,9 @@ pub fn serve(request: Request, context: &Context, echoes: bool) -> ngx_int_t {
     let rc = request.discard_body();
     if rc != code::OK {
         return rc;
+    }
+    if request.is_discarding() {
+        return input::late_body(request, context);
     }
     let answered = negotiate(&request, context).and_then(|acceptance| {
         let transport = websocket::transport(echoes, acceptance.extension.is_some());
@@ -34,11 +37,11 @@ fn negotiate(request: &Request, context: &Context) -> Result<Acceptance, Answer>
             "a WebSocket is opened by HTTP/1.1 here",
         ));
     }
-    let list = |name| request.header_list(name);
-    let (upgrade, connection) = (list("upgrade"), list("connection"));
-    let (version, key) = (list("sec-websocket-version"), list("sec-websocket-key"));
-    let protocols = list("sec-websocket-protocol");
-    let extensions = list("sec-websocket-extensions");
+    let list = |name| input::header_list(request, name);
+    let (upgrade, connection) = (list("upgrade")?, list("connection")?);
+    let (version, key) = (list("sec-websocket-version")?, list("sec-websocket-key")?);
+    let protocols = list("sec-websocket-protocol")?;
+    let extensions = list("sec-websocket-extensions")?;
     let asked = handshake::Request {
         // HTTP/1.0 knows no Upgrade (RFC 9110, section 7.8).
         upgrade: upgrade
@@ -51,6 +54,7 @@ fn negotiate(request: &Request, context: &Context) -> Result<Acceptance, Answer>
         extensions: extensions.as_deref(),
     };
     let acceptance = handshake::accept(&asked).map_err(refusal)?;
+    input::header_list(request, "origin")?;
     if !context.hub.allowed_origins.allow_socket(&request.page()) {
         return Err(origin::refused());
     }

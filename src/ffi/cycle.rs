@@ -1,6 +1,6 @@
 //! The configuration that this process runs.
 
-use nginx_sys::{ngx_cycle_t, ngx_str_t, ngx_worker};
+use nginx_sys::{ngx_cycle_t, ngx_str_t};
 
 use super::conf::bytes;
 use super::shim;
@@ -26,8 +26,31 @@ pub unsafe fn workers(cycle: *mut ngx_cycle_t) -> usize {
     unsafe { shim::icomet_cycle_workers(cycle) }
 }
 
-/// The number of this worker process among those of its cycle, from 0 on.
-pub fn worker_number() -> usize {
-    // SAFETY: a plain variable of nginx.
-    unsafe { ngx_worker }
+/// Files of a worker process, and what may be open of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Files {
+    /// `worker_connections`: clients, listening sockets, and what else is in the event loop.
+    pub connections: usize,
+    /// The limit of open files.
+    pub limit: usize,
+    /// What is open beside connections, about.
+    pub others: usize,
+}
+
+/// What files the workers of a cycle need, and may have.
+///
+/// # Safety
+///
+/// `cycle` is a cycle whose configuration was read.
+pub unsafe fn files(cycle: *mut ngx_cycle_t) -> Files {
+    let (mut connections, mut limit, mut others) = (0, 0, 0);
+    // SAFETY: see the function; the numbers are locals.
+    unsafe {
+        shim::icomet_cycle_files(cycle, &raw mut connections, &raw mut limit, &raw mut others);
+    }
+    Files {
+        connections,
+        limit,
+        others,
+    }
 }

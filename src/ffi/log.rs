@@ -105,6 +105,19 @@ fn seldom(last: &'static LocalKey<Cell<u64>>, say: impl FnOnce()) {
     }
 }
 
+/// Another worker could not be woken.
+pub fn cannot_wake(error: &std::io::Error) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        os_error(
+            "cannot wake another worker; it looks by itself within a second",
+            error,
+        );
+    });
+}
+
 /// A client was refused because its address has as many subscribers as it may.
 pub fn crowded(hub: &str, address: &ClientAddress, max: u32) {
     thread_local! {

@@ -39,6 +39,9 @@ pub mod code {
 /// nginx's NGX_HTTP_VERSION_11 (ngx_http_request.h).
 pub const HTTP_11: usize = 1001;
 
+/// Header fields of one name that are read; a request with more is refused.
+pub const MAX_EQUAL_HEADERS: usize = 16;
+
 /// The methods that some endpoint takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -115,35 +118,70 @@ impl Request {
 
     /// The first header field of that name (lower or upper case), if it was sent.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        // SAFETY: the shim walks the live request's headers; the value lives in its pool.
-        unsafe {
-            let value = self.header_at(name, 0);
-            (!value.is_null()).then(|| bytes(*value))
+        let mut first = [core::ptr::null_mut()];
+        if self.headers_into(name, &mut first) == 0 {
+            return None;
         }
+        // SAFETY: the shim has put there the place of a value, which lives in the request's pool.
+        unsafe { first[0].as_ref().map(|value| bytes(*value)) }
     }
 
-    /// The values of all header fields of that name, joined by commas; `None` if there is none.
-    pub fn header_list(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let mut list = Cow::Borrowed(self.header(name)?);
-        for skip in 1.. {
+    /// The values of all header fields of that name, joined by commas; `None` if there is none, `Err` if
+    /// there are more than [`MAX_EQUAL_HEADERS`].
+    pub fn header_list(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, ()> {
+        let mut found = [core::ptr::null_mut::<ngx_str_t>(); MAX_EQUAL_HEADERS];
+        let number = self.headers_into(name, &mut found);
+        let values = found.get(..number).ok_or(())?;
+        let mut list: Option<Cow<'_, [u8]>> = None;
+        for value in values {
             // SAFETY: as in header.
-            let more = unsafe {
-                self.header_at(name, skip)
-                    .as_ref()
-                    .map(|value| bytes(*value))
+            let Some(value) = (unsafe { value.as_ref().map(|value| bytes(*value)) }) else {
+                continue;
             };
-            let Some(more) = more else { break };
-            let list = list.to_mut();
-            list.extend_from_slice(b", ");
-            list.extend_from_slice(more);
+            match &mut list {
+                None => list = Some(Cow::Borrowed(value)),
+                Some(list) => {
+                    let list = list.to_mut();
+                    list.extend_from_slice(b", ");
+                    list.extend_from_slice(value);
+                }
+            }
         }
-        Some(list)
+        Ok(list)
     }
 
-    /// Where the value of a header field stands, of the first of that name or of a later one.
-    fn header_at(&self, name: &str, skip: usize) -> *mut ngx_str_t {
-        // SAFETY: the request is live, and the name is only read.
-        unsafe { shim::icomet_request_header(self.as_ptr(), name.as_ptr(), name.len(), skip) }
+    /// Where the values of the header fields of that name stand; how many there are, at most one
+    /// more than there is room for.
+    fn headers_into(&self, name: &str, values: &mut [*mut ngx_str_t]) -> usize {
+        // SAFETY: the request is live, the name is only read, and no more is written than there is
+        // room for.
+        unsafe {
+            shim::icomet_request_headers(
+                self.as_ptr(),
+                name.as_ptr(),
+                name.len(),
+                values.as_mut_ptr(),
+                values.len(),
+            )
+        }
+    }
+
+    /// Whether a part of the request's body is still to come, after [`Request::discard_body`].
+    pub fn is_discarding(self) -> bool {
+        // SAFETY: the request is live.
+        unsafe { shim::icomet_request_is_discarding(self.as_ptr()) != 0 }
+    }
+
+    /// Whether its body was read before it came here (X-Accel-Redirect).
+    pub fn has_read_body(self) -> bool {
+        // SAFETY: the request is live.
+        unsafe { shim::icomet_request_has_read_body(self.as_ptr()) != 0 }
+    }
+
+    /// The connection ends with the answer.
+    pub fn close_after(self) {
+        // SAFETY: the request is live.
+        unsafe { shim::icomet_request_no_keepalive(self.as_ptr()) }
     }
 
     /// What a browser says of the page that asks.
@@ -347,8 +385,13 @@ impl Request {
     }
 
     /// Sets status, length (`None`: not known yet) and content type of the answer, and that it is
-    /// neither compressed nor answered by a 304.
-    pub fn set_head(self, status: u16, length: Option<usize>, media_type: &'static str) {
+    /// neither compressed nor answered by a 304. `Err` when nginx has no memory.
+    pub fn set_head(
+        self,
+        status: u16,
+        length: Option<usize>,
+        media_type: &'static str,
+    ) -> Result<(), ()> {
         let media_type = static_str(media_type);
         let charset = if media_type.len == 0 {
             static_str("")
@@ -357,15 +400,16 @@ impl Request {
         };
         let length = length.map_or(-1, |n| n as i64);
         // SAFETY: both strings are static.
-        unsafe {
+        let rc = unsafe {
             shim::icomet_request_set_head(
                 self.as_ptr(),
                 usize::from(status),
                 length,
                 &raw const media_type,
                 &raw const charset,
-            );
-        }
+            )
+        };
+        if rc == code::OK { Ok(()) } else { Err(()) }
     }
 
     /// Sends the head through nginx's header filters.
@@ -395,6 +439,13 @@ impl Request {
         // SAFETY: the request is live and its body was not read.
         let rc = unsafe { ngx_http_read_client_request_body(self.as_ptr(), Some(then)) };
         if rc >= 300 { rc } else { code::DONE }
+    }
+
+    /// How long the body is, after it was read.
+    pub fn body_length(self) -> u64 {
+        // SAFETY: the request is live, and its body was read.
+        let length = unsafe { shim::icomet_request_body_length(self.as_ptr()) };
+        u64::try_from(length).unwrap_or(0)
     }
 
     /// The body, after it was read: where it stands if that is one buffer, else a copy. `Err` when the

@@ -1,68 +1,53 @@
 //! Doorbells: how one worker wakes another.
 //!
-//! Life cycle: the master makes the pool (an eventfd a worker slot, and the registry that says who
-//! holds which slot) before its first fork, and keeps it until it exits. Every worker of every
-//! generation inherits all of them, so old and new workers can always wake one another. A binary
-//! upgrade starts a new master with a pool, and zones, of its own.
+//! Life cycle: the master makes the table of doorbells, and the registry that says who holds which slot,
+//! in memory that all its workers share, before its first fork; it opens none itself. Each worker opens
+//! its own ([`icomet_engine::Bell`]) when it begins, so old and new workers can always wake one another,
+//! at the cost of one descriptor. A binary upgrade starts a new master with a table, and zones, of its own.
 //!
 //! A worker gathers whom it has to wake, and rings once at the end of its turn of the loop. One that
 //! is killed before it rings loses the ring alone: the others look by themselves within a second
 //! ([`super::housekeeping`]).
 
-use std::io;
 use std::sync::OnceLock;
 
-use icomet_engine::{Registry, WORKER_SLOTS};
+use icomet_engine::{Bell, Bells, Registry};
 
 use super::{Worker, shutdown, with};
 use crate::ffi::guard::guarded;
 use crate::ffi::{log, shared, shim};
 
-static POOL: OnceLock<Doorbells> = OnceLock::new();
+static TABLES: OnceLock<Doorbells> = OnceLock::new();
 
-/// The pool of doorbells, and the registry of who lives.
+/// The table of doorbells, and the registry of who lives.
 pub struct Doorbells {
     registry: Registry,
-    fds: [i32; WORKER_SLOTS],
+    bells: Bells,
 }
 
-/// Makes the pool unless it is there. `Err` says what the operator can do.
+/// Makes the tables unless they are there. `Err` says what is wrong.
 pub fn create() -> Result<(), String> {
-    if POOL.get().is_some() {
+    if TABLES.get().is_some() {
         return Ok(());
     }
-    let memory = shared::map(Registry::SIZE)
-        .map_err(|e| format!("no shared memory for the workers' registry: {e}"))?;
+    let map = |size| {
+        shared::map(size).map_err(|e| format!("no shared memory for the workers' registry: {e}"))
+    };
+    let memory = map(Registry::SIZE)?;
     // SAFETY: a fresh shared mapping of the size the registry asks for, at one address in this process
     // and all that it forks.
     let registry = unsafe { Registry::format(memory) };
     let registry = registry.map_err(|e| format!("the workers' registry: {e}"))?;
-    // In place, not on the heap: nginx unloads the module at its exit, and with it what points there.
-    let mut fds = [-1; WORKER_SLOTS];
-    for open in 0..WORKER_SLOTS {
-        // SAFETY: a plain system call. The descriptor is not passed on by exec.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if fd == -1 {
-            let error = io::Error::last_os_error();
-            for fd in &fds[..open] {
-                // SAFETY: closes what was opened here.
-                unsafe { libc::close(*fd) };
-            }
-            return Err(format!(
-                "cannot open {WORKER_SLOTS} eventfds to wake the workers: {error}; raise the \
-                 limit of open files (ulimit -n)"
-            ));
-        }
-        fds[open] = fd;
-    }
+    // SAFETY: the same for the doorbells; fresh mappings are zeroed.
+    let bells = unsafe { Bells::new(map(Bells::SIZE)?) };
     // Only this thread ever sets it.
-    let _ = POOL.set(Doorbells { registry, fds });
+    let _ = TABLES.set(Doorbells { registry, bells });
     Ok(())
 }
 
-/// The pool, if the master made it.
-pub fn pool() -> Option<&'static Doorbells> {
-    POOL.get()
+/// The tables, if the master made them.
+pub fn tables() -> Option<&'static Doorbells> {
+    TABLES.get()
 }
 
 impl Doorbells {
@@ -71,29 +56,11 @@ impl Doorbells {
         self.registry
     }
 
-    /// The descriptor of a worker's doorbell.
-    pub fn descriptor(&self, slot: u16) -> Option<i32> {
-        self.fds.get(usize::from(slot)).copied()
-    }
-
-    /// Wakes the worker of that slot; a slot that nobody holds is rung in vain.
-    pub fn ring(&self, slot: u16) {
-        let Some(fd) = self.descriptor(slot) else {
-            return;
-        };
-        let one = 1u64;
-        // SAFETY: writes eight bytes of a local to a descriptor of ours.
-        let written = unsafe { libc::write(fd, (&raw const one).cast(), size_of::<u64>()) };
-        if written == -1 {
-            let error = io::Error::last_os_error();
-            // A counter that is full has rung already.
-            if error.kind() != io::ErrorKind::WouldBlock {
-                log::os_error(
-                    "cannot wake another worker; it looks by itself within a second",
-                    &error,
-                );
-            }
-        }
+    /// Opens the doorbell of a worker, by which it also rings those of others.
+    pub fn open(&self, slot: u16) -> Result<Bell, String> {
+        let name = getrandom::u64().map_err(|e| format!("no random number for a doorbell: {e}"))?;
+        let bell = self.bells.open(slot, name);
+        bell.map_err(|e| format!("cannot open a socket to be woken by other workers: {e}"))
     }
 }
 
@@ -101,12 +68,13 @@ impl Doorbells {
 pub unsafe extern "C" fn icomet_on_doorbell(event: *mut nginx_sys::ngx_event_t) {
     guarded("doorbell", (), || {
         // SAFETY: nginx passes the read event of the connection that icomet_doorbell_open made.
-        let closing = unsafe {
-            let connection = (*event).data.cast::<nginx_sys::ngx_connection_t>();
-            shim::icomet_doorbell_answer(connection);
-            shim::icomet_connection_closing(connection) != 0
-        };
-        if closing {
+        let connection = unsafe { (*event).data.cast::<nginx_sys::ngx_connection_t>() };
+        if with(|worker| worker.doorbell.answer()) == Some(true) {
+            // SAFETY: the connection is live.
+            unsafe { shim::icomet_socket_again(connection) }
+        }
+        // SAFETY: as above.
+        if unsafe { shim::icomet_connection_closing(connection) != 0 } {
             shutdown::begin();
             // nginx calls so from outside of its turns: what is posted for this turn's end would wait
             // for the next event.
@@ -132,8 +100,8 @@ impl Worker {
             if slot == self.id.slot {
                 // One that is posted for the next turn, because its time was up, stays there.
                 self.fanout.post_now();
-            } else {
-                self.doorbells.ring(slot);
+            } else if let Err(error) = self.doorbell.ring(slot) {
+                log::cannot_wake(&error);
             }
         }
     }

@@ -43,6 +43,7 @@ pub struct Batch {
     closed: bool,
     /// A worker holds the zone: it is not known what there is ([`Window::busy`]).
     pub busy: bool,
+    stay_away: bool,
     messages: Vec<MessageRef>,
 }
 
@@ -67,6 +68,7 @@ impl Batch {
             next,
             closed,
             busy,
+            stay_away,
             ..
         } = window;
         let batch = Batch {
@@ -77,6 +79,7 @@ impl Batch {
             channel_next: next,
             closed,
             busy,
+            stay_away,
             messages,
         };
         batch.fit(reading, bytes)
@@ -100,6 +103,7 @@ impl Batch {
             channel_next: next,
             closed: false,
             busy: false,
+            stay_away: false,
             messages,
         };
         batch.fit(reading, bytes)
@@ -196,7 +200,7 @@ impl Batch {
         }
         if self.closes() {
             let seq = self.channel_next;
-            take(&Message::bare(Kind::Close, name, seq));
+            take(&Message::close(name, seq, self.stay_away));
         }
     }
 

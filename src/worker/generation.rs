@@ -1,16 +1,18 @@
 //! Generations: the workers of one configuration, and how those of the next find them.
 //!
 //! Life cycle: each time a configuration was read, and before it forks workers for it, the master begins
-//! a generation: it counts on ([`Shared`]) and makes an inbox (a pair of sockets) for each of its workers.
-//! A worker takes the reading end of its own, notes where it stands, and looks for the inboxes of the
-//! older workers that live. A worker that nginx starts anew in place of one that died does the same. The
-//! master keeps the inboxes of generations that have workers, [`KEPT`] at most; a worker after some seconds
-//! its own end alone.
+//! a generation: it counts on ([`Shared`]). A worker opens an inbox, a socket that listens under an abstract
+//! name, notes where it stands, and looks for the inboxes of the older workers that live. A worker that nginx
+//! starts anew in place of one that died does the same. So nobody inherits a descriptor, and a process has as
+//! many as there are workers of other generations that live.
 //!
-//! Without descriptors for the inboxes, or without a master, nothing can move: a reload ends
-//! subscriptions then, politely.
+//! A name can be connected to by anybody in the same network namespace, and taken by anybody once its owner
+//! is dead. So each end asks the kernel for the other's process ([`wire::process_of`]), and speaks to workers
+//! of this master alone.
+//!
+//! Without an inbox, or without a master, nothing can move: a reload ends subscriptions then, politely.
 
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
@@ -20,18 +22,14 @@ use icomet_engine::{Registry, WORKER_SLOTS, WorkerId};
 use super::handover::wire;
 use crate::ffi::shared;
 
-/// Generations whose inboxes the master keeps, at most: descriptors are few in a master. The workers of
-/// one that is older than all of them have had hellos of newer generations.
-const KEPT: usize = 4;
-
 /// Milliseconds for which a new worker looks for older ones.
 const LOOKING: u64 = 10_000;
 
 /// Who stands where, for all workers of one master.
 ///
 /// Concurrency: `current` is written by the master alone; `request_handler` by any worker, always with the
-/// same value; an entry by the worker that holds its slot, and read by any. Crash: the entry of a worker that died is that of an incarnation that lives no more, which
-/// every reader asks the [`Registry`] about.
+/// same value; an entry by the worker that holds its slot, and read by any. Crash: the entry of a worker that
+/// died is that of an incarnation that lives no more, which every reader asks the [`Registry`] about.
 #[repr(C)]
 struct Shared {
     current: AtomicU32,
@@ -45,16 +43,18 @@ struct Entry {
     /// Written last, so that whoever finds it finds the others.
     incarnation: AtomicU32,
     generation: AtomicU32,
-    number: AtomicU32,
+    process: AtomicU32,
+    /// The number in its inbox's name; 0: it has none.
+    inbox: AtomicU64,
 }
 
-/// The inbox of one worker; writing end, and reading end.
-struct Inbox(OwnedFd, OwnedFd);
-
-struct Inboxes {
+/// Where a worker that lives stands.
+#[derive(Clone, Copy)]
+pub struct Standing {
+    worker: WorkerId,
     generation: u32,
-    /// By the worker's number.
-    inboxes: Vec<Inbox>,
+    process: u32,
+    inbox: u64,
 }
 
 struct Generations {
@@ -62,45 +62,40 @@ struct Generations {
     /// The generation that this process has begun, or was forked for. The master may be further than a
     /// worker that is still starting.
     begun: u32,
-    /// In a worker, those of older generations only, and for a while.
-    kept: Vec<Inboxes>,
-    /// The older workers that this worker has found, and until when it looks for others.
+    /// The older workers that this worker has said hello to, and until when it looks for others.
     found: Vec<WorkerId>,
     until: u64,
 }
 
 static GENERATIONS: Mutex<Option<Generations>> = Mutex::new(None);
 
-/// Where a worker stands.
+/// Where this worker stands.
 pub struct Joined {
     /// Its generation.
     pub generation: u32,
-    /// Where newer workers say hello; none when the master could not make it.
-    pub inbox: Option<OwnedFd>,
+    /// Where newer workers say hello.
+    pub inbox: io::Result<OwnedFd>,
 }
 
-impl Shared {
-    /// Each worker that lives, its generation and its number; not the calling one.
-    fn living(&self, registry: &Registry, me: Option<WorkerId>) -> Vec<(WorkerId, u32, usize)> {
-        let slots = (0..WORKER_SLOTS as u16).filter(|slot| Some(*slot) != me.map(|me| me.slot));
-        slots
-            .filter_map(|slot| {
-                let entry = &self.workers[usize::from(slot)];
-                let incarnation = entry.incarnation.load(Ordering::Acquire);
-                let worker = WorkerId { slot, incarnation };
-                let stands = (
-                    worker,
-                    entry.generation.load(Ordering::Relaxed),
-                    entry.number.load(Ordering::Relaxed) as usize,
-                );
-                (incarnation != 0 && registry.is_alive(worker)).then_some(stands)
-            })
-            .collect()
+impl Entry {
+    /// Where its worker stands, if that lives.
+    fn living(&self, slot: usize, registry: &Registry) -> Option<Standing> {
+        let incarnation = self.incarnation.load(Ordering::Acquire);
+        let standing = Standing {
+            worker: WorkerId {
+                slot: slot as u16,
+                incarnation,
+            },
+            generation: self.generation.load(Ordering::Relaxed),
+            process: self.process.load(Ordering::Relaxed),
+            inbox: self.inbox.load(Ordering::Relaxed),
+        };
+        (incarnation != 0 && registry.is_alive(standing.worker)).then_some(standing)
     }
 }
 
-/// Begins a generation of so many workers, in the master.
-pub fn begin(workers: usize, registry: &Registry) -> io::Result<()> {
+/// Begins a generation, in the master.
+pub fn begin() -> io::Result<()> {
     let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let generations = match &mut *generations {
         Some(known) => known,
@@ -111,7 +106,6 @@ pub fn begin(workers: usize, registry: &Registry) -> io::Result<()> {
             none.insert(Generations {
                 shared,
                 begun: 0,
-                kept: Vec::new(),
                 found: Vec::new(),
                 until: 0,
             })
@@ -123,22 +117,6 @@ pub fn begin(workers: usize, registry: &Registry) -> io::Result<()> {
         .shared
         .current
         .store(generation, Ordering::Release);
-    let living = generations.shared.living(registry, None);
-    // Workers of the last one may be starting still.
-    generations.kept.retain(|kept| {
-        let is_lived = living.iter().any(|(_, lived, _)| *lived == kept.generation);
-        is_lived || kept.generation + 1 == generation
-    });
-    if generations.kept.len() == KEPT {
-        generations.kept.remove(0);
-    }
-    let inboxes = (0..workers)
-        .map(|_| wire::pair().map(|(write, read)| Inbox(write, read)))
-        .collect::<io::Result<_>>()?;
-    generations.kept.push(Inboxes {
-        generation,
-        inboxes,
-    });
     Ok(())
 }
 
@@ -180,53 +158,65 @@ pub fn request_handler() -> Option<usize> {
     (address != 0).then_some(address)
 }
 
-/// Joins the generation that this process was forked for, as its worker of that number. `now` is in
-/// milliseconds.
-pub fn join(me: WorkerId, number: usize, now: u64) -> Option<Joined> {
+/// Joins the generation that this process was forked for, as the worker `me`. `now` is in milliseconds.
+pub fn join(me: WorkerId, now: u64) -> Option<Joined> {
     let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
     let generations = generations.as_mut()?;
-    let shared = generations.shared;
     let generation = generations.begun;
-    let entry = &shared.workers[usize::from(me.slot) % WORKER_SLOTS];
+    let inbox = getrandom::u64()
+        .map_err(io::Error::other)
+        .and_then(|name| Ok((name, wire::listen(name)?)));
+    let name = inbox.as_ref().map_or(0, |(name, _)| *name);
+    let entry = &generations.shared.workers[usize::from(me.slot) % WORKER_SLOTS];
     entry.incarnation.store(0, Ordering::Release);
     entry.generation.store(generation, Ordering::Relaxed);
-    entry.number.store(number as u32, Ordering::Relaxed);
+    entry.process.store(std::process::id(), Ordering::Relaxed);
+    entry.inbox.store(name, Ordering::Relaxed);
     entry.incarnation.store(me.incarnation, Ordering::Release);
-
-    // Only this process's copies are closed with what is taken here.
-    let newest = generations
-        .kept
-        .pop_if(|newest| newest.generation == generation);
-    let inbox = newest.and_then(|mut newest| {
-        (number < newest.inboxes.len()).then(|| newest.inboxes.swap_remove(number).1)
-    });
     generations.until = now + LOOKING;
-    Some(Joined { generation, inbox })
+    Some(Joined {
+        generation,
+        inbox: inbox.map(|(_, inbox)| inbox),
+    })
 }
 
-/// The inboxes of older workers that live and were not found before. One that starts slowly comes later
-/// than a newer generation, so each worker looks for some seconds.
-pub fn elders(me: WorkerId, registry: &Registry, now: u64) -> Vec<OwnedFd> {
-    let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(generations) = generations.as_mut().filter(|known| !known.kept.is_empty()) else {
+/// The older workers that live and were not greeted. One that starts slowly comes later than a newer
+/// generation, so each worker looks for some seconds.
+pub fn elders(registry: &Registry, now: u64) -> Vec<Standing> {
+    let generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(known) = generations.as_ref().filter(|known| now <= known.until) else {
         return Vec::new();
     };
-    let mut inboxes = Vec::new();
-    for (worker, elder, number) in generations.shared.living(registry, Some(me)) {
-        if elder >= generations.begun || generations.found.contains(&worker) {
-            continue;
-        }
-        let of_elder = generations
-            .kept
-            .iter()
-            .find(|kept| kept.generation == elder);
-        if let Some(inbox) = of_elder.and_then(|kept| kept.inboxes.get(number)) {
-            inboxes.extend(inbox.0.try_clone());
-            generations.found.push(worker);
-        }
+    let entries = known.shared.workers.iter().enumerate();
+    entries
+        .filter(|(_, entry)| (1..known.begun).contains(&entry.generation.load(Ordering::Relaxed)))
+        .filter_map(|(slot, entry)| entry.living(slot, registry))
+        .filter(|elder| elder.generation < known.begun && elder.inbox != 0)
+        .filter(|elder| !known.found.contains(&elder.worker))
+        .collect()
+}
+
+/// A socket to an older worker, which that one takes for a hello.
+pub fn greet(elder: &Standing) -> io::Result<OwnedFd> {
+    let socket = wire::connect(elder.inbox)?;
+    if wire::process_of(&socket)? != elder.process {
+        return Err(io::Error::other("its name belongs to another process"));
     }
-    if now > generations.until {
-        generations.kept.clear();
+    let mut generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = generations.as_mut() {
+        known.found.push(elder.worker);
     }
-    inboxes
+    Ok(socket)
+}
+
+/// The generation of the worker in that process, if that lives and is newer than this one.
+pub fn of_newer(process: u32, registry: &Registry) -> Option<u32> {
+    let generations = GENERATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = generations.as_ref()?;
+    let entries = known.shared.workers.iter().enumerate();
+    entries
+        .filter(|(_, entry)| entry.process.load(Ordering::Relaxed) == process)
+        .filter_map(|(slot, entry)| entry.living(slot, registry))
+        .find(|newer| newer.process == process && newer.generation > known.begun)
+        .map(|newer| newer.generation)
 }

@@ -2,8 +2,8 @@
 //!
 //! Life cycle:
 //!
-//! * A new worker says hello to each older one that lives, through that one's inbox
-//!   ([`super::generation`]), with the end of a socket pair: its successor and predecessor from here on.
+//! * A new worker says hello to each older one that lives: it connects to that one's inbox
+//!   ([`super::generation`]). They are successor and predecessor from here on.
 //! * When a worker begins to exit and there is a newer generation, it withdraws its parked subscribers
 //!   from its event loop, one by one, and passes each to a successor of the newest generation that said
 //!   hello ([`moving`]): a packet ([`icomet_handover`]) with the connection's descriptor. Some
@@ -28,10 +28,9 @@ pub mod wire;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use icomet_engine::WorkerId;
-use icomet_handover::{Hello, Packet};
 use icomet_tables::Slab;
 use nginx_sys::ngx_event_t;
 use rustc_hash::FxHashMap;
@@ -41,7 +40,7 @@ use super::{generation, with};
 use crate::ffi::guard::guarded;
 use crate::ffi::output::Frame;
 use crate::ffi::socket::LoopSocket;
-use crate::ffi::{cycle, event, log};
+use crate::ffi::{event, log};
 use moving::{Exodus, Moving};
 
 /// Subscribers under way to one successor, at most.
@@ -86,6 +85,8 @@ pub struct Handover {
     /// This worker's generation; 0: without one nothing moves.
     generation: u32,
     inbox: Option<LoopSocket>,
+    /// Somebody waits at the inbox who could not be heard.
+    is_deaf: bool,
     peers: Slab<Peer>,
     /// How far this worker has come with moving its own; once it ends.
     exodus: Option<Exodus>,
@@ -98,50 +99,47 @@ pub struct Handover {
 /// Joins the generation of this process, and says hello to older workers; in a new process,
 /// once it is a worker.
 pub fn join() {
-    let number = cycle::worker_number();
-    let joined = with(|worker| generation::join(worker.id, number, event::now())).flatten();
+    let joined = with(|worker| generation::join(worker.id, event::now())).flatten();
     let Some(Joined { generation, inbox }) = joined else {
         return;
     };
-    let inbox = inbox.and_then(|inbox| LoopSocket::open(inbox, 0, icomet_on_inbox));
-    if inbox.is_none() {
-        log::warn(
-            "this worker has no inbox, so that the next reload ends its subscriptions: raise \
-             worker_connections, and the limit of open files (ulimit -n)",
-        );
+    let inbox = inbox.and_then(|inbox| {
+        let full = || io::Error::other("all worker_connections are in use");
+        LoopSocket::open(inbox, 0, icomet_on_inbox).ok_or_else(full)
+    });
+    if let Err(error) = &inbox {
+        log::warn(&format!(
+            "this worker has no inbox, so that the next reload ends its subscriptions: {error}"
+        ));
     }
     with(|worker| {
         worker.handover.generation = generation;
-        worker.handover.inbox = inbox;
+        worker.handover.inbox = inbox.ok();
     });
     greet_elders();
 }
 
-/// Says hello to older workers that have not had one.
+/// Says hello to older workers that have not had one, and hears who could not be heard before.
 pub fn greet_elders() {
     let elders = with(|worker| {
-        let elders = generation::elders(worker.id, &worker.registry, event::now());
-        (elders, worker.handover.generation)
+        if core::mem::take(&mut worker.handover.is_deaf)
+            && let Some(inbox) = worker.handover.inbox
+        {
+            inbox.again();
+        }
+        generation::elders(&worker.registry, event::now())
     });
-    let (elders, generation) = elders.unwrap_or_default();
-    for elder in elders {
-        if let Err(error) = greet(&elder, generation) {
-            log::os_error(
-                "cannot reach an older worker, whose clients may have to come anew",
+    for elder in elders.unwrap_or_default() {
+        match generation::greet(&elder) {
+            Ok(socket) => add(socket, Role::Predecessor),
+            // It has ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) => log::os_error(
+                "cannot reach an older worker now, whose clients may have to come anew",
                 &error,
-            );
+            ),
         }
     }
-}
-
-fn greet(elder: &OwnedFd, generation: u32) -> io::Result<()> {
-    let (mine, its) = wire::pair()?;
-    let mut hello = Vec::new();
-    let packet = Packet::Hello(Hello { generation });
-    packet.encode(&mut hello).map_err(io::Error::other)?;
-    wire::send(elder, &hello, &[its.as_fd()])?;
-    add(mine, Role::Predecessor);
-    Ok(())
 }
 
 /// Watches the socket of another worker. Without a connection for it the other one finds it closed.
@@ -216,33 +214,37 @@ unsafe extern "C" fn icomet_on_inbox(event: *mut ngx_event_t) {
         let Some((inbox, _)) = (unsafe { LoopSocket::of_event(event) }) else {
             return;
         };
-        let mut buffer = [0; 64];
-        while let Ok(received) = wire::receive(inbox.fd(), &mut buffer) {
-            if received.len == 0 {
-                return;
-            }
-            let packet = buffer.get(..received.len).map(Packet::decode);
-            let Some(Ok(Packet::Hello(hello))) = packet else {
-                log::warn(
-                    "a worker of another version of this module said hello; nothing moves to it",
-                );
+        for _ in 0..PACKETS {
+            let socket = match wire::accept(inbox.fd()) {
+                Ok(socket) => socket,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Who connected and is gone.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => {
+                    with(|worker| worker.handover.is_deaf = true);
+                    log::os_error("cannot hear a newer worker now; it is tried again", &error);
+                    return;
+                }
+            };
+            let newer = wire::process_of(&socket).ok().and_then(|process| {
+                with(|worker| generation::of_newer(process, &worker.registry)).flatten()
+            });
+            // A stranger, or a worker that is dead already.
+            let Some(generation) = newer else {
                 continue;
             };
-            let is_newer =
-                with(|worker| worker.handover.generation < hello.generation) == Some(true);
-            for socket in received.fds.into_iter().filter(|_| is_newer) {
-                add(
-                    socket,
-                    Role::Successor(Successor {
-                        generation: hello.generation,
-                        unanswered: VecDeque::new(),
-                        heard: 0,
-                        is_done: false,
-                    }),
-                );
-                with(|worker| worker.moving.post());
-            }
+            add(
+                socket,
+                Role::Successor(Successor {
+                    generation,
+                    unanswered: VecDeque::new(),
+                    heard: 0,
+                    is_done: false,
+                }),
+            );
+            with(|worker| worker.moving.post());
         }
+        inbox.again();
     });
 }
 

@@ -1,9 +1,9 @@
 //! Life of a worker process: it claims a slot, attaches to the zones, works, and takes its leave.
 //!
-//! * `init_module` (master, before the first fork and at each reload): the pool of doorbells, and the
-//!   inboxes of a new generation.
+//! * `init_module` (master, before the first fork and at each reload): the tables of workers and
+//!   their doorbells, and the number of a new generation.
 //! * `init_process` (each worker; not the cache manager and loader, which nginx starts the same
-//!   way): slot, doorbell in the loop, hubs, housekeeping, hello to older workers. Workers that died are
+//!   way): slot, doorbell and inbox in the loop, hubs, housekeeping, hello to older workers. Workers that died are
 //!   cleaned up here, because nginx starts a worker at once when one dies.
 //! * a graceful exit begins at the doorbell ([`super::shutdown`]): at a reload who can move does
 //!   ([`super::handover`]), all others end; it is over when nobody is held.
@@ -11,6 +11,7 @@
 //!   come here: the kernel marks the slot's lock, and whoever looks next cleans up.
 
 use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
 
 use icomet_engine::WakeSet;
 use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, ngx_process};
@@ -47,7 +48,7 @@ pub fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
     }
 }
 
-/// Makes the doorbells before the first fork.
+/// Makes the tables of workers and doorbells before the first fork.
 ///
 /// # Safety
 ///
@@ -55,10 +56,14 @@ pub fn main_conf(cycle: *mut ngx_cycle_t) -> Option<&'static MainConf> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guarded("init module", code::ERROR, || {
-        // A configuration without hubs costs nothing, and nginx -t needs none.
+        // A configuration without hubs costs nothing, and nginx -t needs no workers.
         // SAFETY: a plain flag of nginx.
         let testing = unsafe { nginx_sys::ngx_test_config != 0 };
-        if testing || main_conf(cycle).is_none_or(|main| main.hubs().is_empty()) {
+        if main_conf(cycle).is_none_or(|main| main.hubs().is_empty()) {
+            return code::OK;
+        }
+        say_what_files_leave(cycle);
+        if testing {
             return code::OK;
         }
         if let Err(text) = doorbell::create() {
@@ -82,15 +87,33 @@ pub unsafe extern "C" fn icomet_init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
 fn begin_generation(cycle: *mut ngx_cycle_t) {
     // SAFETY: nginx has read the cycle's configuration.
     let workers = unsafe { cycle::workers(cycle) };
-    let begun = match doorbell::pool() {
-        Some(pool) if workers > 0 => generation::begin(workers, &pool.registry()),
-        _ => Ok(()),
-    };
-    if let Err(error) = begun {
+    if workers > 0
+        && let Err(error) = generation::begin()
+    {
         log::os_error(
-            "no inboxes for the workers, so that the next reload ends all subscriptions: raise the \
-             limit of open files (ulimit -n)",
+            "no memory for the table of workers, so that the next reload ends all subscriptions",
             &error,
+        );
+    }
+}
+
+/// Tells an operator whose `worker_connections` are more than the limit of open files leaves: whoever
+/// comes then finds nobody who accepts.
+fn say_what_files_leave(cycle: *mut ngx_cycle_t) {
+    // SAFETY: nginx has read the cycle's configuration.
+    let (files, log) = unsafe { (cycle::files(cycle), CycleLog::of(cycle)) };
+    if files.connections + files.others > files.limit {
+        log.write(
+            Level::Warn,
+            &format!(
+                "{} worker_connections are more than the limit of {} open files leaves beside some {} \
+                 others: raise worker_rlimit_nofile (or ulimit -n) to {}, or clients find no worker that \
+                 can accept them",
+                files.connections,
+                files.limit,
+                files.others,
+                files.connections + files.others
+            ),
         );
     }
 }
@@ -125,11 +148,13 @@ pub unsafe extern "C" fn icomet_init_process(cycle: *mut ngx_cycle_t) -> ngx_int
 }
 
 fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
-    let doorbells = doorbell::pool().ok_or("the doorbells were not made")?;
+    let doorbells = doorbell::tables().ok_or("the table of workers was not made")?;
     let registry = doorbells.registry();
     let id = registry.claim().map_err(|e| {
         format!("no slot for this worker: {e}; use fewer worker_processes or fewer reloads at once")
     })?;
+    let doorbell = doorbells.open(id.slot)?;
+    let fd = doorbell.as_raw_fd();
     let short = || "no memory for this worker's events".to_owned();
     let event = |handler, cancelable| {
         // SAFETY: nginx runs this cycle as long as the process lives.
@@ -138,7 +163,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
     let mut worker = Worker {
         id,
         registry,
-        doorbells,
+        doorbell,
         hubs: Vec::new(),
         subscribers: Slab::default(),
         wheel: Wheel::new(event::now()),
@@ -171,10 +196,8 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         tick: event(idle::icomet_on_tick, false)?,
         housekeeping: event(housekeeping::icomet_on_housekeeping, true)?,
     };
-    let fd = doorbells
-        .descriptor(id.slot)
-        .ok_or("this worker's slot has no doorbell")?;
-    // SAFETY: the cycle is this process's; the descriptor stays open.
+    // SAFETY: the cycle is this process's; the descriptor stays open until the worker is uninstalled, at the
+    // exit, after which nothing is waited for.
     let bell = unsafe { shim::icomet_doorbell_open(cycle, fd, Some(doorbell::icomet_on_doorbell)) };
     if bell.is_null() {
         return Err("cannot watch this worker's doorbell: raise worker_connections".to_owned());

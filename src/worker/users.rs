@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use icomet_engine::{Admission, ClientAddress, EndOrder, WakeSet};
 use icomet_protocol::frame::{Transport, disconnected_end, disconnected_frame};
-use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::message::Message;
 use icomet_protocol::resume;
 use icomet_tables::NONE;
 use rustc_hash::FxHashMap;
@@ -41,12 +41,28 @@ pub struct User {
     pub tag: u64,
     hub: u16,
     /// It was ordered to end, when it has taken what is under way to it.
-    ends: bool,
+    ends: Option<End>,
     admission: Option<Admission>,
     /// The subscriber before it of the same user.
     previous: u32,
     /// The one after it.
     next: u32,
+}
+
+/// How one is ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    MayComeBack,
+    StayAway,
+}
+
+impl End {
+    fn of(order: &EndOrder) -> End {
+        match order.stay_away {
+            true => End::StayAway,
+            false => End::MayComeBack,
+        }
+    }
 }
 
 /// docs/directives.md says so.
@@ -205,7 +221,7 @@ impl Worker {
             id: id.into(),
             tag,
             hub: subscriber.hub,
-            ends: false,
+            ends: None,
             admission: admission.ok(),
             previous: NONE,
             next: NONE,
@@ -287,23 +303,27 @@ impl Worker {
         }
         // What nginx's filters send of an answer cannot be joined with more of it.
         if matches!(sink, Sink::Held(held) if held.is_busy()) {
-            user.ends = true;
+            user.ends = Some(End::of(order));
             return None;
         }
         match &order.channel {
-            Some(channel) if is_many && names.len() > 1 => self.end_one_of_many(index, channel),
-            _ => self.disconnect(index),
+            Some(channel) if is_many && names.len() > 1 => {
+                self.end_one_of_many(index, channel, order.stay_away)
+            }
+            _ => self.disconnect(index, End::of(order)),
         }
     }
 
     /// A subscriber has taken all that was under way to it: if it was ordered to end, it ends.
     pub fn end_if_ordered(&mut self, index: u32) -> Option<Step> {
-        let ends = self.users.get(index).is_some_and(|user| user.ends);
-        ends.then(|| self.disconnect(index)).flatten()
+        let end = self.users.get(index)?.ends?;
+        self.disconnect(index, end)
     }
 
-    /// Tells a subscriber `close`, and ends it; its client can come back with its next seq.
-    fn disconnect(&mut self, index: u32) -> Option<Step> {
+    /// Tells a subscriber `close`, and ends it; its client can come back with its next seq, unless it is
+    /// told to stay away.
+    fn disconnect(&mut self, index: u32, end: End) -> Option<Step> {
+        let stay_away = end == End::StayAway;
         let subscriber = self.subscribers.get(index)?;
         let attached = self.hubs.get(usize::from(subscriber.hub))?;
         let (zone, transport) = (attached.zone.epoch(), subscriber.transport);
@@ -321,18 +341,18 @@ impl Worker {
                 }
                 for (place, subscription) in self.subscriptions_of(index).into_iter().enumerate() {
                     if let Ok(it) = subscription {
-                        let message = Message::bare(Kind::Close, &it.name, it.cursor);
+                        let message = Message::close(&it.name, it.cursor, stay_away);
                         writer.push(place, it.epoch.incarnation, &message);
                     }
                 }
                 writer.finish();
-                disconnected_end(transport, &mut frame);
+                disconnected_end(transport, stay_away, &mut frame);
                 etag
             }
             None => {
                 let channel = attached.channels.get(subscriber.channel)?;
                 let (epoch, cursor) = (channel.epoch, subscriber.cursor);
-                let message = Message::bare(Kind::Close, &channel.name, cursor);
+                let message = Message::close(&channel.name, cursor, stay_away);
                 if transport == Transport::LongPoll {
                     let told = told.iter().map(|(_, told)| told);
                     frame = frames::answer(told, &message, callback.as_ref());
@@ -358,7 +378,7 @@ impl Worker {
 
     /// Ends one subscription of a subscriber that has others: its client is told `close` of that channel. A
     /// long poll is answered with that.
-    fn end_one_of_many(&mut self, index: u32, channel: &[u8]) -> Option<Step> {
+    fn end_one_of_many(&mut self, index: u32, channel: &[u8], stay_away: bool) -> Option<Step> {
         let subscriber = self.subscribers.get(index)?;
         let (sink, transport) = (subscriber.sink, subscriber.transport);
         let chunked = subscriber.chunked;
@@ -377,7 +397,7 @@ impl Worker {
         writer.push(
             place,
             subscription.epoch.incarnation,
-            &Message::bare(Kind::Close, &subscription.name, subscription.cursor),
+            &Message::close(&subscription.name, subscription.cursor, stay_away),
         );
         let positions = writer.finish();
         if transport == Transport::LongPoll {
@@ -408,7 +428,7 @@ mod tests {
             id: format!("user {tag}").into(),
             tag,
             hub,
-            ends: false,
+            ends: None,
             admission: None,
             previous: NONE,
             next: NONE,
@@ -446,6 +466,7 @@ mod tests {
             number,
             user: user.into(),
             channel: channel.map(|name| name.as_bytes().to_vec()),
+            stay_away: false,
         };
         let mut orders = Orders::new(3, 3);
         orders.remember(order(4, "ann", None), 1000);

@@ -2,10 +2,19 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const { ELSEWHERE, open } = require('./chromium');
 const demo = require('./demo');
 const { until } = require('./nginx');
 const { main } = require('./suite');
+
+/** Does what a page says to do in a shell. Answers the type of what came. */
+function curl(line) {
+    assert.match(line, /^curl -d '[^'\n]*' 'http:\/\/localhost:\d+\/[^'\n]*'$/);
+    const { stdout, stderr, status } = spawnSync('sh', ['-c', `${line} --silent --show-error --noproxy localhost`], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout).type;
+}
 
 /** A person with a page of the chat. */
 class Person {
@@ -164,6 +173,53 @@ const tests = {
         await ada.leave();
     },
 
+    async 'on the smallest phone there is room for what is said'(env) {
+        const ada = await Person.enter(env, 'Ada', { viewport: { width: 320, height: 568 }, room: 'smallest' });
+        for (let number = 1; number <= 8; number += 1) {
+            await ada.say(`number ${number}`);
+            await ada.hears(`number ${number}`);
+        }
+        const shown = await ada.page.evaluate(() => {
+            const room = document.getElementById('messages').getBoundingClientRect();
+            const boxes = [...document.querySelectorAll('#messages li')].map((line) => line.getBoundingClientRect());
+            return boxes.filter(({ top, bottom }) => top >= room.top - 1 && bottom <= room.bottom + 1).length;
+        });
+        assert.ok(shown >= 4, `${shown} whole messages are shown`);
+        assert.ok(await ada.page.evaluate('document.documentElement.scrollWidth') <= 320);
+        assert.ok((await ada.page.$eval('#form button', (button) => button.getBoundingClientRect().bottom)) <= 568);
+        await ada.leave();
+    },
+
+    async 'at every width there is room to write'(env) {
+        const ada = await Person.enter(env, 'Ada', { room: 'widths' });
+        for (const width of [320, 736, 768, 960, 1280]) {
+            await ada.page.setViewportSize({ width, height: 800 });
+            assert.ok((await ada.page.$eval('#text', (box) => box.clientWidth)) >= 180, `${width} px`);
+            assert.ok(await ada.page.evaluate('document.documentElement.scrollWidth') <= width);
+        }
+        await ada.leave();
+    },
+
+    async 'an empty room says what to do, and a curl line that works'(env) {
+        const ada = await Person.enter(env, 'Ada', { room: 'empty', viewport: { width: 320, height: 568 } });
+        assert.match(await ada.page.innerText('#hint'), /^Nothing has been said here yet\. Write below, and open this page in a second tab/);
+        assert.ok((await ada.page.$eval('#hint', (hint) => hint.scrollHeight - hint.clientHeight)) <= 0, 'all of it is seen');
+        assert.equal(curl(await ada.page.innerText('#hint code')), 'ok');
+        await ada.hears('Hello from curl');
+        assert.equal(await ada.page.isVisible('#hint'), false);
+        assert.equal(await ada.page.isVisible('#messages'), true);
+        // It is the shown room's.
+        await ada.page.click('[data-room=rust]');
+        await ada.hears('in rust');
+        assert.equal(await ada.page.isVisible('#hint'), false);
+        await ada.page.fill('#room-name', 'emptier');
+        await ada.page.press('#room-name', 'Enter');
+        await ada.page.waitForSelector('#hint code:visible');
+        assert.match(await ada.page.innerText('#hint code'), /cname=room\.emptier'$/);
+        await ada.sees('#online', 'Ada (you)');
+        await ada.leave();
+    },
+
     async 'the keyboard is enough'(env) {
         const ada = await Person.enter(env, 'Ada');
         const { keyboard } = ada.page;
@@ -197,12 +253,29 @@ const tests = {
         }
     },
 
+    async 'what stands below each other on a page begins and ends where the rest does'({ browser, nginx }) {
+        for (const name of ['', 'transports.html']) {
+            const { page } = await open(await browser.newContext({ viewport: { width: 1280, height: 800 } }), nginx.url(`/${name}`));
+            const boxes = await page.$$eval('body > :not(script)', (parts) => parts.filter((part) => part.getClientRects().length > 0).map((part) => {
+                const { left, right } = part.getBoundingClientRect();
+                return `${Math.round(left)}-${Math.round(right)}`;
+            }));
+            assert.ok(boxes.length >= 3);
+            assert.equal(new Set(boxes).size, 1, `${name}: ${boxes}`);
+            await page.context().close();
+        }
+    },
+
     async 'the line of icomet.js works on both pages'({ browser, nginx }) {
         for (const name of ['hello.html', 'hello-legacy.html']) {
             const { page, errors } = await open(await browser.newContext(), nginx.url(`/${name}`));
             await nginx.subscribers('abc', 1);
             await nginx.push('abc', `to ${name}`);
             await page.waitForFunction((wanted) => document.getElementById('heard').textContent.includes(wanted), `to ${name}`);
+            assert.equal(curl(await page.innerText('#curl')), 'ok');
+            await page.waitForFunction(() => document.getElementById('heard').textContent.includes('Hello\n'));
+            await page.click('a[href="./"]');
+            await page.waitForSelector('#messages', { state: 'attached' });
             assert.deepEqual(errors, []);
             await page.context().close();
             await nginx.subscribers('abc', 0);

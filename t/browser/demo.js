@@ -16,7 +16,7 @@ function start(folder) {
             .replace('modules/ngx_http_icomet_module.so', module)
             .replace('stderr warn', 'logs/error.log info')
             .replace('logs/nginx.pid', 'nginx.pid')
-            .replace('listen       8080;', `listen ${port};`)
+            .replace('127.0.0.1:8080;', `127.0.0.1:${port};`)
             // A browser opens connections that it may need; without a request they would keep a worker that is to end.
             .replace('server_name  localhost;', 'server_name localhost; client_header_timeout 1s;');
         return `daemon off;\n${configuration}`;

@@ -2,6 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const { until } = require('./nginx');
 
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
@@ -155,6 +156,23 @@ const list = {
         await bench.nginx.push(channel, 'two');
         await bench.until('contents.length === 2');
         assert.deepEqual(await bench.told('events'), ['message 1', told, 'message 1']);
+    },
+
+    async 'told to stay away, it does; its other channels go on'(bench) {
+        const [kept, left] = [bench.channel('kept'), bench.channel('left')];
+        await bench.listen({ channels: { [kept]: { seq: 1 }, [left]: { seq: 1 } } });
+        const asked = { channel: left, stay_away: true };
+        // Who does not wait at the server is not there to be told: docs/protocol.md.
+        if (bench.transport === 'short-poll') return assert.equal(await bench.nginx.disconnect(asked).catch(() => 0), 0);
+        // A poll may be between two of its requests.
+        await until(async () => (await bench.nginx.disconnect(asked)) === 1, 'it is there');
+        await bench.until(`events.includes('stay away')`);
+        await bench.subscribed(kept);
+        for (const channel of [left, kept]) await bench.nginx.push(channel, channel);
+        await bench.until('contents.length > 0');
+        await bench.nginx.subscribers(left, 0);
+        assert.deepEqual(await bench.told('events'), ['stay away', 'message 1']);
+        assert.deepEqual(await bench.told('contents'), [kept]);
     },
 
     async 'stop leaves nothing behind'(bench) {

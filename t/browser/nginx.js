@@ -116,6 +116,14 @@ class Nginx {
         return this.get(`/${admin}/push`, { cname, content });
     }
 
+    /** Ends subscribers; how many there were. */
+    async disconnect(asked) {
+        const answer = await fetch(this.url('/icomet-admin/api/disconnect'), {
+            method: 'POST', body: JSON.stringify(asked), headers: { 'Content-Type': 'application/json', Connection: 'close' },
+        });
+        return (await answer.json()).disconnected;
+    }
+
     close(cname) {
         return this.get(`/icomet-admin/close?cname=${encodeURIComponent(cname)}`);
     }

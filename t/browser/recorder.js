@@ -16,7 +16,7 @@ function listen(name, options, channels) {
     });
     client.on('lost', ({ count, seq }) => record.events.push(`lost ${count} ${seq}`));
     client.on('refused', ({ status }) => record.events.push(`refused ${status}`));
-    client.on('close', () => record.events.push('close'));
+    client.on('close', ({ stayAway }) => record.events.push(stayAway ? 'stay away' : 'close'));
     client.on('state', ({ state, transport }) => record.states.push(transport ? `${state} ${transport}` : state));
     client.on('problem', (error) => record.problems.push(error.message));
     for (const channel of Object.keys(channels)) client.subscribe(channel, channels[channel]);

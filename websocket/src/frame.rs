@@ -29,6 +29,8 @@ pub enum CloseCode {
     Restart = 1012,
     /// Too much is going on; come again later.
     TryAgainLater = 1013,
+    /// The back end wants the client to stay away: a code of our own, from the range for that.
+    StayAway = 4403,
 }
 
 /// Longest payload of a control frame in bytes.

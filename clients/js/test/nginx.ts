@@ -101,6 +101,14 @@ http {
         return (JSON.parse(await this.ask(`/token/icomet-admin/sign?cname=${encodeURIComponent(cname)}`)) as { token: string }).token;
     }
 
+    /** Ends subscribers; how many there were. */
+    async disconnect(asked: object, hub = ''): Promise<number> {
+        const headers = { 'Content-Type': 'application/json', Connection: 'close' };
+        const answer = await fetch(this.url(`${hub}/icomet-admin/api/disconnect`), { method: 'POST', headers, body: JSON.stringify(asked) });
+        if (!answer.ok) throw new Error(await answer.text());
+        return ((await answer.json()) as { disconnected: number }).disconnected;
+    }
+
     async close(cname: string): Promise<void> {
         await this.ask(`/icomet-admin/close?cname=${encodeURIComponent(cname)}`);
     }

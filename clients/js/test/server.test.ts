@@ -28,8 +28,8 @@ function listen(transport: TransportName, more: Partial<ClientOptions> = {}) {
     const told: string[] = [];
     client.on('message', ({ channel, content }) => told.push(`${channel} ${content}`));
     client.on('lost', ({ channel, count }) => told.push(`${channel} lost ${count}`));
-    client.on('refused', ({ channel, status }) => told.push(`${channel} refused ${status}`));
-    client.on('close', ({ channel }) => told.push(`${channel} close`));
+    client.on('refused', ({ channel, status, final }) => told.push(`${channel} refused ${status}${final ? ' for good' : ''}`));
+    client.on('close', ({ channel, stayAway }) => told.push(`${channel} ${stayAway ? 'stay away' : 'close'}`));
     return { client, told, has: (text: string) => until(() => told.includes(text), `${text}, of ${told.join('; ')}`) };
 }
 
@@ -157,6 +157,38 @@ test.each(['websocket', 'stream'] as const)('%s: a closed channel begins anew, a
     await nginx.push(a, 'anew');
     await has(`${a} anew`);
     expect(told).toEqual([`${a} 1`, `${a} close`, `${a} anew`]);
+});
+
+test.each(['websocket', 'stream', 'poll'] as const)('%s: told to stay away it does, and its other channels go on', async (transport) => {
+    const [left, kept] = [`${transport}.left`, `${transport}.kept`];
+    const { client, told, has } = listen(transport, { user: `${transport}.ann` });
+    for (const name of [left, kept]) client.subscribe(name, { seq: 1 });
+    // A poll may be between two of its requests.
+    await until(async () => (await nginx.disconnect({ channel: left, stay_away: true }).catch(() => 0)) === 1, 'the client is there');
+    await has(`${left} stay away`);
+    for (const name of [left, kept]) await nginx.push(name, 'hi');
+    await has(`${kept} hi`);
+    await until(async () => (await nginx.subscribers(left)) === 0, 'nobody comes back');
+    await until(async () => (await nginx.disconnect({ user: `${transport}.ann`, stay_away: true })) === 1, 'the client is there');
+    await has(`${kept} stay away`);
+    expect(told).toEqual([`${left} stay away`, `${kept} hi`, `${kept} stay away`]);
+    await until(async () => (await nginx.subscribers(kept)) === 0, 'nobody comes back');
+});
+
+test.each(['websocket', 'stream', 'poll', 'short-poll'] as const)('%s: a revoked token, and an application that signs no other, end it', async (transport) => {
+    const a = `${transport}.revoked`;
+    let banned = false;
+    const sign = (name: string) => (banned ? Promise.reject(Object.assign(new Error('banned'), { status: 403 })) : nginx.sign(name));
+    const { client, told, has } = listen(transport, { url: nginx.url('/token/icomet'), sign });
+    client.on('problem', () => {});
+    client.subscribe(a, { seq: 1 });
+    await nginx.push(a, 'in', '/token');
+    await has(`${a} in`);
+    banned = true;
+    await nginx.disconnect({ channel: a, revoke: true }, '/token');
+    await has(`${a} refused 403 for good`);
+    await nginx.push(a, 'unheard', '/token');
+    expect(told.filter((text) => /in$|unheard/.test(text))).toEqual([`${a} in`]);
 });
 
 test('a WebSocket publishes', async () => {

@@ -258,8 +258,13 @@ pub fn channels(epoch: u64, channels: &[Channel], cursor: Option<String>) -> Vec
     })
 }
 
-/// The answer of `disconnect`.
-pub fn disconnected(channel: Option<&str>, user: Option<&str>, disconnected: u64) -> Vec<u8> {
+/// The answer of `disconnect`. `revoked`: whether there was a token to revoke, if that was asked.
+pub fn disconnected(
+    channel: Option<&str>,
+    user: Option<&str>,
+    disconnected: u64,
+    revoked: Option<bool>,
+) -> Vec<u8> {
     #[derive(Serialize)]
     struct Answer<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,10 +272,13 @@ pub fn disconnected(channel: Option<&str>, user: Option<&str>, disconnected: u64
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<&'a str>,
         disconnected: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revoked: Option<bool>,
     }
     json(&Answer {
         channel,
         user,
         disconnected,
+        revoked,
     })
 }

@@ -13,7 +13,7 @@ use super::problem::shortened;
 /// A body as one JSON value.
 pub(crate) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
     let text = std::str::from_utf8(body).map_err(|error| {
-        let detail = format!("the body is not UTF-8 at byte {}", error.valid_up_to());
+        let detail = format!("this is not UTF-8 at byte {}", error.valid_up_to());
         Problem::new(400, "not_utf8", detail)
     })?;
     serde_json::from_str(text).map_err(|error| bad_json(&error))
@@ -21,10 +21,14 @@ pub(crate) fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
 
 /// serde_json says what it expected, and where; it repeats nothing of the text.
 fn bad_json(error: &serde_json::Error) -> Problem {
-    Problem::new(400, "bad_json", format!("the body is not JSON: {error}"))
+    Problem::new(400, "bad_json", format!("this is not JSON: {error}"))
 }
 
-/// The members of an object, in the order of `names`. `pointer` is where it stands.
+/// The member that may be any JSON value, `null` as well.
+const ANY: &str = "content";
+
+/// The members of an object, in the order of `names`. `pointer` is where it stands. One that is `null` is
+/// not there, but for [`ANY`]: many libraries write so what they have no value for.
 pub(crate) fn members<'a, const N: usize>(
     value: &'a RawValue,
     names: &[&'static str; N],
@@ -59,15 +63,18 @@ impl<'a, const N: usize> Visitor<'a> for Members<'_, N> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = [None; N];
+        let mut seen = [false; N];
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
             let known = self.names.iter().position(|name| *name == key);
-            let slot = known.and_then(|index| members.get_mut(index));
+            let slot = known.and_then(|n| members.get_mut(n).zip(seen.get_mut(n)));
             let (code, detail) = match slot {
-                Some(slot @ None) => {
-                    *slot = Some(map.next_value()?);
+                Some((slot, seen @ false)) => {
+                    *seen = true;
+                    let value: &RawValue = map.next_value()?;
+                    *slot = (value.get() != "null" || key == ANY).then_some(value);
                     continue;
                 }
-                Some(Some(_)) => ("duplicate_member", "this member is there twice".to_owned()),
+                Some((_, true)) => ("duplicate_member", "this member is there twice".to_owned()),
                 None => (
                     "unknown_member",
                     format!("no such member: {} are known", self.names.join(", ")),
@@ -130,6 +137,19 @@ impl<'a> Visitor<'a> for Elements<'_> {
             elements.push(element);
         }
         Ok(elements)
+    }
+}
+
+/// A boolean that may be left out, which is false then.
+pub(crate) fn flag(value: Option<&RawValue>, pointer: &str) -> Result<bool, Problem> {
+    match value.map(RawValue::get) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::at(
+            pointer,
+            "wrong_type",
+            "true or false is needed",
+        )),
     }
 }
 

@@ -71,9 +71,12 @@ pub struct Publication<'a> {
     pub exclude: Option<Cow<'a, str>>,
 }
 
-const MEMBERS: [&str; 7] = [
-    "channel", "channels", "content", "id", "ttl", "event", "exclude",
+const MEMBERS: [&str; 8] = [
+    "channel", "channels", "content", "id", "ttl", "event", "exclude", "once",
 ];
+
+/// `once` is what a WebSocket's command says for `id`, which is the command's there.
+const BOTH_IDS: &str = "id and once are the same: one of them is needed";
 
 /// The body of `publish`. `most`: publishes in one request, one for each channel.
 pub fn publish(body: &[u8], most: usize) -> Result<Publication<'_>, Problem> {
@@ -103,11 +106,16 @@ pub fn batch(body: &[u8], most: usize) -> Result<Vec<Publication<'_>>, Problem> 
 
 /// A body that is the content, with the other members in the query.
 pub fn plain<'a>(media: Media, query: &'a [u8], body: &[u8]) -> Result<Publication<'a>, Problem> {
-    let names = ["channel", "id", "ttl", "event", "exclude"];
-    let [channel, id, ttl, event, exclude] = parameters(query, &names)?;
+    let names = ["channel", "id", "ttl", "event", "exclude", "once"];
+    let [channel, id, ttl, event, exclude, once] = parameters(query, &names)?;
     let channel = required_channel(channel)?;
+    let (name, id) = match (id, once) {
+        (Some(_), Some(_)) => return Err(Problem::of_parameter("once", "bad_parameter", BOTH_IDS)),
+        (None, once @ Some(_)) => ("once", once),
+        (id, None) => ("id", id),
+    };
     if let Some(id) = &id {
-        check_id(id).map_err(|detail| Problem::of_parameter("id", "bad_parameter", detail))?;
+        check_id(id).map_err(|detail| Problem::of_parameter(name, "bad_parameter", detail))?;
     }
     let bad = |name: &'static str| {
         move |error: OptionError| Problem::of_parameter(name, "bad_parameter", error.to_string())
@@ -150,7 +158,7 @@ fn publication<'a>(
     most: usize,
     left: &mut usize,
 ) -> Result<Publication<'a>, Problem> {
-    let [channel, channels, content, id, ttl, event, exclude] =
+    let [channel, channels, content, id, ttl, event, exclude, once] =
         object::members(value, &MEMBERS, pointer)?;
     let (channels, is_single) = match (channel, channels) {
         (Some(channel), None) => (
@@ -188,10 +196,18 @@ fn publication<'a>(
     } else {
         escape_str(content.get(), &mut escaped);
     }
+    let (name, id) = match (id, once) {
+        (Some(_), Some(_)) => {
+            let pointer = format!("{pointer}/once");
+            return Err(Problem::at(pointer, "bad_member", BOTH_IDS));
+        }
+        (None, once @ Some(_)) => ("once", once),
+        (id, None) => ("id", id),
+    };
     let id = match id {
         None => None,
         Some(id) => {
-            let pointer = format!("{pointer}/id");
+            let pointer = format!("{pointer}/{name}");
             let id = object::string(id, &pointer)?;
             check_id(&id).map_err(|detail| Problem::at(pointer, "bad_member", detail))?;
             Some(id)
@@ -273,30 +289,56 @@ pub(crate) fn channel_name<'a>(
     Ok(name)
 }
 
+/// What `disconnect` is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Disconnect<'a> {
+    /// Who is ended.
+    pub whom: Whom<'a>,
+    /// They are told to stay away.
+    pub stay_away: bool,
+    /// The channel's token is taken away first.
+    pub revoke: bool,
+}
+
 /// Whom `disconnect` ends.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Disconnect<'a> {
+pub enum Whom<'a> {
     /// All subscribers of a channel.
     Channel(Cow<'a, str>),
     /// A user's, on one channel or on all.
     User(Cow<'a, str>, Option<Cow<'a, str>>),
 }
 
-/// The body of `disconnect`: `{"channel":NAME}`, `{"user":ID}` or both.
+/// The body of `disconnect`: `{"channel":NAME}`, `{"user":ID}` or both, and what more is wanted.
 pub fn disconnect(body: &[u8]) -> Result<Disconnect<'_>, Problem> {
-    let [channel, user] = object::members(object::parse(body)?, &["channel", "user"], "")?;
+    let [channel, user, stay_away, revoke] = object::members(
+        object::parse(body)?,
+        &["channel", "user", "stay_away", "revoke"],
+        "",
+    )?;
     let channel = channel.map(|channel| channel_name(channel, "/channel"));
     let channel = channel.transpose()?;
-    match (user, channel) {
+    let whom = match (user, channel) {
         (Some(user), channel) => {
             let user = object::string(user, "/user")?;
             check_user(user.as_bytes())
                 .map_err(|error| Problem::at("/user", "bad_member", of_user(error)))?;
-            Ok(Disconnect::User(user, channel))
+            Whom::User(user, channel)
         }
-        (None, Some(channel)) => Ok(Disconnect::Channel(channel)),
-        (None, None) => Err(missing("/channel", "channel, user or both are needed")),
+        (None, Some(channel)) => Whom::Channel(channel),
+        (None, None) => return Err(missing("/channel", "channel, user or both are needed")),
+    };
+    let stay_away = object::flag(stay_away, "/stay_away")?;
+    let revoke = object::flag(revoke, "/revoke")?;
+    if revoke && matches!(whom, Whom::User(_, None)) {
+        let detail = "a token is a channel's: name the channel whose token is to be revoked";
+        return Err(Problem::at("/revoke", "bad_member", detail));
     }
+    Ok(Disconnect {
+        whom,
+        stay_away,
+        revoke,
+    })
 }
 
 pub(crate) fn check_id(id: &str) -> Result<(), String> {

@@ -50,6 +50,7 @@ fn socket_message(socket: Socket, message: &Message<'_>, out: &mut Vec<u8>) {
         socket_text(socket, &json, out);
     }
     match message.kind {
+        Kind::Close if message.stays_away() => stay_away(out),
         Kind::Close => frame::close(CloseCode::Normal, "channel closed", out),
         // Another try may go well when others have left.
         Kind::Status(429) => refuse(CloseCode::TryAgainLater, message, out),
@@ -71,14 +72,20 @@ pub fn disconnected_frame(
     let mut json = Vec::new();
     message.write_json(&mut json);
     socket_text(socket, &json, out);
-    disconnected_end(transport, out);
+    disconnected_end(transport, message.stays_away(), out);
 }
 
 /// Appends what follows the `close` messages of a subscriber that is ended, all of them.
-pub fn disconnected_end(transport: Transport, out: &mut Vec<u8>) {
-    if matches!(transport, Transport::WebSocket(_)) {
-        frame::close(CloseCode::Policy, "disconnected", out);
+pub fn disconnected_end(transport: Transport, stays_away: bool, out: &mut Vec<u8>) {
+    match transport {
+        Transport::WebSocket(_) if stays_away => stay_away(out),
+        Transport::WebSocket(_) => frame::close(CloseCode::Policy, "disconnected", out),
+        _ => {}
     }
+}
+
+fn stay_away(out: &mut Vec<u8>) {
+    frame::close(CloseCode::StayAway, "stay away", out);
 }
 
 fn refuse(code: CloseCode, message: &Message<'_>, out: &mut Vec<u8>) {

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use icomet_engine::{ClientAddress, ListCursor, Members, WakeSet};
-use icomet_protocol::api::publication::Disconnect;
+use icomet_engine::{ClientAddress, ListCursor, Members, PublishError, WakeSet, Zone};
+use icomet_protocol::api::publication::{Disconnect, Whom};
 use icomet_protocol::api::{Problem, answer, query};
 use icomet_protocol::resume::Epoch;
 
@@ -133,67 +133,65 @@ pub fn disconnect(
     context: &Context,
     asked: &Disconnect<'_>,
 ) -> Result<Answer, Problem> {
-    match asked {
-        Disconnect::Channel(name) => disconnect_channel(request, context, name),
-        Disconnect::User(user, name) => disconnect_user(request, context, user, name.as_deref()),
+    let (user, name) = match &asked.whom {
+        Whom::Channel(name) => (None, Some(&**name)),
+        Whom::User(user, name) => (Some(&**user), name.as_deref()),
+    };
+    if let Some(user) = user {
+        context.set_user(request, user);
     }
-}
-
-/// A user's subscribers, on one channel or on all: how many there are, which each worker ends now.
-fn disconnect_user(
-    request: &Request,
-    context: &Context,
-    user: &str,
-    name: Option<&str>,
-) -> Result<Answer, Problem> {
-    context.set_user(request, user);
     if let Some(name) = name {
         context.set_channel(request, name);
     }
-    let ordered = with(|worker| {
-        let hub = worker.hub_index(&context.hub)?;
-        let zone = worker.hubs[hub].zone;
-        let found = match name {
-            Some(name) => zone
-                .connections(name.as_bytes(), user.as_bytes())
-                .map(u64::from),
-            None => {
-                let tag = zone.user_tag(user.as_bytes());
-                Some(zone.subscribers_of(ClientAddress::of_user(tag)))
-            }
-        };
-        let Some(found) = found else {
-            return Some(Ok(None));
-        };
-        let mut wake = WakeSet::default();
-        let name = name.map(str::as_bytes);
-        let ordered = zone.order_end(user.as_bytes(), name, &mut wake);
-        worker.ring(&wake);
-        Some(ordered.map(|()| Some(found)))
-    });
-    let found = ordered.flatten().ok_or_else(no_worker)?;
-    let found = found
-        .map_err(|error| refused(&context.hub, name.unwrap_or_default(), &error))?
-        .ok_or_else(no_such_channel)?;
-    let body = answer::disconnected(name, Some(user), found);
-    Ok(Answer::new(200, JSON, body))
-}
-
-fn disconnect_channel(request: &Request, context: &Context, name: &str) -> Result<Answer, Problem> {
-    context.set_channel(request, name);
     let ended = with(|worker| {
         let hub = worker.hub_index(&context.hub)?;
         let zone = worker.hubs[hub].zone;
+        let mut revoked = None;
+        if asked.revoke {
+            // First, so that nobody who is ended comes in again with it.
+            revoked = match zone.revoke(name.unwrap_or_default().as_bytes()) {
+                Ok(None) => return Some(Ok(None)),
+                Ok(had) => had,
+                Err(error) => return Some(Err(error)),
+            };
+        }
         let mut wake = WakeSet::default();
-        let limits = &context.hub.limits;
-        let ended = zone.disconnect(name.as_bytes(), limits, event::now(), &mut wake);
+        let ended = match user {
+            Some(user) => end_user(&zone, user, name, asked.stay_away, &mut wake),
+            None => {
+                let (name, limits) = (name.unwrap_or_default(), &context.hub.limits);
+                let (name, now) = (name.as_bytes(), event::now());
+                let ended = zone.disconnect(name, asked.stay_away, limits, now, &mut wake);
+                ended.map(|ended| ended.map(u64::from))
+            }
+        };
         worker.ring(&wake);
-        Some(ended)
+        Some(ended.map(|ended| Some((ended?, revoked))))
     });
-    let ended = ended.flatten().ok_or_else(no_worker)?;
-    let ended = ended
-        .map_err(|error| refused(&context.hub, name, &error))?
+    let (ended, revoked) = ended
+        .flatten()
+        .ok_or_else(no_worker)?
+        .map_err(|error| refused(&context.hub, name.unwrap_or_default(), &error))?
         .ok_or_else(no_such_channel)?;
-    let body = answer::disconnected(Some(name), None, ended.into());
+    let body = answer::disconnected(name, user, ended, revoked);
     Ok(Answer::new(200, JSON, body))
+}
+
+/// A user's subscribers, on one channel or on all: how many there are, which each worker ends now.
+fn end_user(
+    zone: &Zone,
+    user: &str,
+    name: Option<&str>,
+    stay_away: bool,
+    wake: &mut WakeSet,
+) -> Result<Option<u64>, PublishError> {
+    let (user, name) = (user.as_bytes(), name.map(str::as_bytes));
+    let found = match name {
+        Some(name) => zone.connections(name, user).map(u64::from),
+        None => Some(zone.subscribers_of(ClientAddress::of_user(zone.user_tag(user)))),
+    };
+    if found.is_some() {
+        zone.order_end(user, name, stay_away, wake)?;
+    }
+    Ok(found)
 }

@@ -74,7 +74,12 @@ impl<'a> Job<'a> {
         {
             context.set_channel(&request, name);
         }
-        if self.step(&context.hub) {
+        let mut done = self.step(&context.hub);
+        // A subrequest is not held; what it publishes is bounded by its body and max_batch.
+        while !done && !request.is_main() {
+            done = self.step(&context.hub);
+        }
+        if done {
             return self.answer(context).send(request, context);
         }
         let waiting = Waiting {

@@ -9,7 +9,7 @@ use icomet_engine::WorkerId;
 use icomet_handover::{Packet, Passage, Place, Resume, Subscription};
 use icomet_protocol::callback::Callback;
 use icomet_protocol::frame::Transport;
-use icomet_protocol::message::{Kind, Message};
+use icomet_protocol::message::Message;
 use icomet_protocol::resume::Position;
 use rustc_hash::FxHashMap;
 
@@ -401,7 +401,10 @@ impl Worker {
                 Place::Open(it) => match self.take_over_one(owner, hub, it, user, from) {
                     Some(entry) => many::Place::Open(entry),
                     None => {
-                        closed.push((index, Message::bare(Kind::Close, it.channel, it.cursor)));
+                        let zone = self.hubs.get(hub).map(|attached| attached.zone);
+                        let name = it.channel.as_bytes();
+                        let away = zone.is_some_and(|zone| zone.stays_away(name, life_of(it).0));
+                        closed.push((index, Message::close(it.channel, it.cursor, away)));
                         many::Place::Ended(Some(Position {
                             incarnation: it.incarnation,
                             seq: it.cursor.saturating_sub(1),

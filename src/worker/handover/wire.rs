@@ -6,12 +6,13 @@ use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+use icomet_engine::socket_name;
 use rustix::cmsg_space;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    self, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
-    recvmsg, sendmsg, shutdown, socketpair,
+    accept_with, bind, recvmsg, sendmsg, shutdown, socket_with, sockopt,
 };
 
 /// The longest packet, in bytes: more than a socket's buffer takes by default
@@ -31,15 +32,45 @@ pub struct Received {
     pub is_cut: bool,
 }
 
-/// Two ends of a socket for packets, which keep their bounds and their order.
-pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+/// Connections that wait to be accepted, at most: one of each worker that can live.
+const BACKLOG: i32 = icomet_engine::WORKER_SLOTS as i32;
+
+/// A socket for packets, which keep their bounds and their order.
+fn socket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socketpair(
+    Ok(socket_with(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
         flags,
         None,
     )?)
+}
+
+/// A socket that others can connect to by that number.
+pub fn listen(name: u64) -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    bind(&socket, &socket_name(name, "inbox")?)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// A socket to whoever listens under that number.
+pub fn connect(name: u64) -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    net::connect(&socket, &socket_name(name, "inbox")?)?;
+    Ok(socket)
+}
+
+/// The next connection; an error of kind `WouldBlock` when there is none now.
+pub fn accept(inbox: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(accept_with(inbox, flags)?)
+}
+
+/// The process at the other end: that connected, or began to listen.
+pub fn process_of(socket: impl AsFd) -> io::Result<u32> {
+    let peer = sockopt::socket_peercred(socket)?;
+    Ok(peer.pid.as_raw_nonzero().get().unsigned_abs())
 }
 
 /// Sends a packet, whole, with two descriptors at most.

@@ -42,7 +42,8 @@ pub struct Rounds {
     /// Of the round under way.
     quiet: Noted,
     good: usize,
-    ratios: Vec<f64>,
+    /// Of the medians, and what was allowed besides for the machine, in milliseconds.
+    ratios: Vec<(f64, f64)>,
     last: String,
     before: Noted,
     meanwhile: Noted,
@@ -105,7 +106,7 @@ impl Rounds {
         self.good += usize::from(is_good || self.bound == Bound::Told);
         self.last = told(&before, &meanwhile);
         let ratio = meanwhile.way.percentile(50.0) / before.way.percentile(50.0);
-        self.ratios.push(ratio);
+        self.ratios.push((ratio, more - MORE));
         self.before.add(&before);
         self.meanwhile.add(&meanwhile);
         Ok(())
@@ -122,7 +123,11 @@ impl Rounds {
 
     /// What came of them, in one line.
     pub fn told(&self) -> String {
-        let ratios: Vec<_> = self.ratios.iter().map(|one| format!("x{one:.1}")).collect();
+        let ratios: Vec<_> = self
+            .ratios
+            .iter()
+            .map(|(ratio, waits)| format!("x{ratio:.1} (+{waits:.1})"))
+            .collect();
         let mut text = told(&self.before, &self.meanwhile);
         text.push_str(&format!(", {}", ratios.join(" ")));
         for (answer, times) in &self.meanwhile.answers {

@@ -1,9 +1,10 @@
 //! Looking at processes in /proc, and sending them signals.
 
-use std::fs;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
+use std::{fs, io};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// The children of a process.
 pub fn children(parent: i32) -> Vec<i32> {
@@ -81,10 +82,62 @@ pub fn processor_time(pid: i32) -> Option<Duration> {
     found.then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32))
 }
 
+/// How often a process was ready to run, and how long it waited for a processor then.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waits {
+    /// Nanoseconds.
+    pub time: u64,
+    /// How often.
+    pub turns: u64,
+}
+
+impl Waits {
+    /// The mean since then, in milliseconds.
+    pub fn since(self, before: Waits) -> f64 {
+        let turns = self.turns.saturating_sub(before.turns).max(1);
+        self.time.saturating_sub(before.time) as f64 / turns as f64 / 1e6
+    }
+}
+
+/// As the kernel counts them, if it does.
+pub fn waits(pid: i32) -> Option<Waits> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    let mut fields = text.split_whitespace().skip(1);
+    let (time, turns) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(Waits { time, turns })
+}
+
 /// Sends a signal; whether there was such a process.
 pub fn signal(pid: i32, signal: i32) -> bool {
     // SAFETY: kill takes two integers and touches no memory of ours.
     unsafe { libc::kill(pid, signal) == 0 }
+}
+
+/// Whether a process has been stopped (SIGSTOP), which takes a moment.
+pub fn is_stopped(pid: i32) -> Result<bool> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let name = stat.rfind(')').context("stat")?;
+    Ok(stat[name..].trim_start_matches([')', ' ']).starts_with('T'))
+}
+
+/// Whether a process that stands still holds a robust lock: the kernel knows where its list of them is,
+/// which ends where it begins.
+pub fn holds_lock(pid: i32) -> Result<bool> {
+    let (mut head, mut length) = (0_usize, 0_usize);
+    // SAFETY: the call fills in two variables of ours.
+    let rc = unsafe {
+        libc::syscall(
+            libc::SYS_get_robust_list,
+            pid,
+            &raw mut head,
+            &raw mut length,
+        )
+    };
+    ensure!(rc == 0, "get_robust_list: {}", io::Error::last_os_error());
+    let mut first = [0; size_of::<usize>()];
+    let memory = fs::File::open(format!("/proc/{pid}/mem"))?;
+    memory.read_exact_at(&mut first, head as u64)?;
+    Ok(usize::from_ne_bytes(first) != head)
 }
 
 /// Processes that stand still until this is dropped.

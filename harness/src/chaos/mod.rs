@@ -4,7 +4,7 @@
 mod disturb;
 mod follower;
 mod ledger;
-mod memory;
+pub mod memory;
 mod options;
 mod quiet;
 mod scramble;

@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::nginx::Setup;
 
+mod attacks;
 mod broadcast;
 mod clients_gone;
 mod flood;
@@ -53,7 +54,7 @@ pub struct Check {
 
 /// All checks, in the order they run.
 pub fn all() -> Vec<Check> {
-    vec![
+    let mut all = vec![
         Check {
             name: "many_on_one",
             about: "10,000 subscribers on one channel over 4 workers: all messages once, in order",
@@ -163,7 +164,7 @@ pub fn all() -> Vec<Check> {
             run: |setup| Box::pin(clients_gone::run(setup)),
         },
         Check {
-            name: "vanished",
+            name: "attack_vanished",
             about: "clients whose network is gone without a word: off within 2 x polling_timeout, hooks told",
             has_figures: false,
             run: |setup| Box::pin(vanished::run(setup)),
@@ -199,7 +200,7 @@ pub fn all() -> Vec<Check> {
             run: |setup| Box::pin(flood::run(setup)),
         },
         Check {
-            name: "ws_hammer",
+            name: "attack_ws_hammer",
             about: "20 WebSockets that send commands without a pause: others are served as before",
             has_figures: true,
             run: |setup| Box::pin(ws_hammer::run(setup)),
@@ -216,7 +217,9 @@ pub fn all() -> Vec<Check> {
             has_figures: true,
             run: |setup| Box::pin(storm::run(setup)),
         },
-    ]
+    ];
+    all.extend(attacks::checks());
+    all
 }
 
 /// Those that need a module built for fault injection.

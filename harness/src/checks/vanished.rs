@@ -19,6 +19,8 @@ use crate::nginx::Setup;
 use crate::subscriber::{Step, Subscriber};
 use crate::wait;
 
+use super::attacks::bystander::{Bystander, Noted};
+use super::attacks::rounds;
 use super::hooks::{SECRET, hook};
 
 const WORKERS: usize = 2;
@@ -57,7 +59,8 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
         .set("node", "harness")
         .set("hook", hook);
     let mut config = Config::new(WORKERS, [hub]);
-    config.server = Box::leak(format!("listen {away};\n").into_boxed_str());
+    let more = format!("listen {away};\nlocation = /file {{ alias conf/nginx.conf; }}\n");
+    config.server = Box::leak(more.into_boxed_str());
     let nginx = setup.start(config).await?;
     let hub = HubAddress {
         address: nginx.address,
@@ -68,6 +71,8 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
     // One whose network is well, and who has no more to say than the others.
     let mut survivor = Subscriber::new(hub, "survivor", Transport::Sse, 1);
     survivor.open().await?;
+
+    let bystander = Bystander::start(hub, None).await?;
 
     let places = places();
     let mut feeds = Vec::new();
@@ -92,17 +97,18 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
         }
     }
     let all = places.len();
-    admin.await_subscribers(None, all + 1).await?;
-    back_end.await_count("subscribe", all + 1).await?;
+    admin.await_subscribers(None, all + 2).await?;
+    back_end.await_count("subscribe", all + 2).await?;
     ensure!(
         back_end.count("unsubscribe") == 0,
         "somebody left before its time"
     );
 
+    let before = bystander.measure(120).await?;
     far.go_down()?;
     let start = Instant::now();
     let gone = async {
-        admin.await_subscribers(None, 1).await?;
+        admin.await_subscribers(None, 2).await?;
         let counted = start.elapsed();
         back_end.await_count("unsubscribe", all).await?;
         Ok::<_, anyhow::Error>((counted, start.elapsed()))
@@ -115,8 +121,9 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
             }
         }
     };
-    let (counted, told) = tokio::select! {
-        times = gone => times?,
+    let both = async { tokio::try_join!(gone, bystander.measure(120)) };
+    let ((counted, told), meanwhile) = tokio::select! {
+        both = both => both?,
         ended = keep_busy(hub) => ended?,
         ended = alive => ended?,
     };
@@ -126,14 +133,15 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
         "gone after {counted:?}, told after {told:?}: later than {bound:?}"
     );
     back_end.check()?;
+    let others = rounds::pair(&before.way, &meanwhile.way, 50.0);
     drop((feeds, polls, far));
     wait::within("who is well", async {
-        admin.await_subscribers(None, 1).await
+        admin.await_subscribers(None, 2).await
     })
     .await?;
     nginx.stop(&[]).await?;
     Ok(format!(
-        "{all} clients without a network: off after {:.1} s and told after {:.1} s, at polling_timeout {} s; who was well stayed",
+        "{all} clients without a network: off after {:.1} s and told after {:.1} s, at polling_timeout {} s; who was well stayed; others' median {others} ms",
         counted.as_secs_f64(),
         told.as_secs_f64(),
         POLLING.as_secs()
@@ -141,7 +149,7 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
 }
 
 /// Publishes without an end.
-async fn keep_busy(hub: HubAddress) -> Result<(Duration, Duration)> {
+async fn keep_busy(hub: HubAddress) -> Result<((Duration, Duration), Noted)> {
     let mut admin = Admin::new(hub);
     loop {
         admin.must_push(BUSY, "still here?").await?;

@@ -1,29 +1,29 @@
 //! Clients of WebSockets that send commands as fast as they are taken, and what others wait meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Hub};
-use crate::feed::{Transport, UPGRADE};
+use crate::config::Hub;
+use crate::feed::UPGRADE;
 use crate::http::Connection;
 use crate::hub::{Admin, HubAddress};
-use crate::latency::Latencies;
 use crate::nginx::Setup;
-use crate::subscriber::{Step, Subscriber};
 use crate::wait;
 
+use super::attacks;
+use super::attacks::bystander::Bystander;
+use super::attacks::commands::Frames;
+use super::attacks::rounds::{self, Bound, Rounds};
+
 const ATTACKERS: usize = 20;
-const CHANNEL: &str = "quiet";
 /// The rate and burst of the hub that says another than the default.
 const RATE: u64 = 40;
 const BURST: u64 = 60;
-/// Publishes whose way is measured, and how many at full size.
-const SHORT: usize = 200;
-const LONG: usize = 3_000;
 /// What each attacker sends, and what comes back to each of them.
 const COMMANDS: [&str; 2] = [
     r#"{"type":"subscribe","channel":"churn"}"#,
@@ -50,83 +50,43 @@ pub async fn run(setup: Arc<Setup>) -> Result<String> {
 }
 
 async fn hammer(setup: &Setup, name: &'static str, hub: Hub) -> Result<String> {
-    let nginx = setup.start(Config::new(1, [hub])).await?;
+    let nginx = setup.start(attacks::config(hub, "")).await?;
     let hub = HubAddress {
         address: nginx.address,
         name,
     };
-    let count = if setup.full { LONG } else { SHORT };
-    let mut listener = Subscriber::new(hub, CHANNEL, Transport::Stream, 1);
-    listener.open().await?;
     let mut admin = Admin::new(hub);
-    admin.await_subscribers(Some(CHANNEL), 1).await?;
-    let before = measure(&mut admin, &mut listener, count).await?;
-
-    let mut attackers = JoinSet::new();
+    let bystander = Bystander::start(hub, None).await?;
     let start = Instant::now();
-    for _ in 0..ATTACKERS {
-        attackers.spawn(attack(hub));
+    let bound = match name {
+        "unlimited" => Bound::Told,
+        _ => Bound::Twice,
+    };
+    let mut rounds = Rounds::new(setup.full, bound, &[200], &nginx.serving_workers());
+    while rounds.go_on()? {
+        rounds.before(&bystander).await?;
+        let done = Arc::new(AtomicU64::new(0));
+        let mut attackers = JoinSet::new();
+        for _ in 0..ATTACKERS {
+            attackers.spawn(attack(hub, Arc::clone(&done)));
+        }
+        // All are at it, and have used up their bursts.
+        let done = || done.load(Ordering::Relaxed);
+        rounds::begun(&mut attackers, done, ATTACKERS as u64 * 280).await?;
+        rounds.meanwhile(&bystander, attackers).await?;
+        admin.must_push("churn", "the end").await?;
     }
-    // All are at it before the others are measured.
-    wait::until("the attackers are there", || async {
-        let (_, subscribers) = Admin::new(hub).info().await?;
-        Ok((subscribers < 2).then(|| format!("{subscribers} subscribers")))
-    })
-    .await?;
-    let meanwhile =
-        wait::first_error(&mut attackers, measure(&mut admin, &mut listener, count)).await?;
-    for status in 0..3 {
-        let answer = admin.try_push("other", &status.to_string()).await?;
-        ensure!(answer == 200, "a publish was answered {answer}");
-    }
-    admin.must_push("churn", "the end").await?;
-    attackers.abort_all();
     let elapsed = start.elapsed();
-    drop((admin, listener));
-    while attackers.join_next().await.is_some() {}
+    drop((admin, bystander));
 
     // What a limited client gets in so much time is bounded from above, however slow the machine is.
     let mut rate = String::new();
     if name == "limited" {
         let taken = wait::within("a limited client", taken(hub, elapsed)).await?;
-        rate = format!(
-            ", {taken} commands taken of one in {:.1} s",
-            elapsed.as_secs_f64()
-        );
-    }
-    if setup.full && name != "unlimited" {
-        let (old, new) = (before.percentile(50.0), meanwhile.percentile(50.0));
-        ensure!(
-            new <= 2.0 * old.max(0.5),
-            "median {old:.2} ms, then {new:.2} ms"
-        );
+        rate = format!(", {taken} commands taken of one");
     }
     nginx.stop(&[]).await?;
-    Ok(format!(
-        "{name}: others' median {:.2} ms before, {:.2} ms while {ATTACKERS} hammer, 99 % {:.2} and {:.2} ms{rate}",
-        before.percentile(50.0),
-        meanwhile.percentile(50.0),
-        before.percentile(99.0),
-        meanwhile.percentile(99.0),
-    ))
-}
-
-/// From before a publish until it has come.
-async fn measure(admin: &mut Admin, listener: &mut Subscriber, count: usize) -> Result<Latencies> {
-    let mut latencies = Latencies::default();
-    for number in 0..count {
-        let content = format!("m{number}");
-        let start = Instant::now();
-        admin.must_push(CHANNEL, &content).await?;
-        loop {
-            match wait::within("a message", listener.next()).await? {
-                Step::Message(message) if message.content == content => break,
-                _ => {}
-            }
-        }
-        latencies.add(start.elapsed());
-    }
-    Ok(latencies)
+    Ok(format!("{name}: {}{rate}", rounds.told()))
 }
 
 async fn open(hub: HubAddress) -> Result<Connection> {
@@ -150,7 +110,7 @@ fn frames(times: usize) -> Vec<u8> {
 }
 
 /// Sends commands as fast as they are taken, and reads what comes, for ever.
-async fn attack(hub: HubAddress) -> Result<()> {
+async fn attack(hub: HubAddress, done: Arc<AtomicU64>) -> Result<()> {
     let mut connection = open(hub).await?;
     let (mut input, mut output) = connection.socket().split();
     let frames = frames(500);
@@ -160,9 +120,12 @@ async fn attack(hub: HubAddress) -> Result<()> {
         }
     };
     let read = async {
-        let mut buffer = vec![0; 1 << 16];
-        while input.read(&mut buffer).await? > 0 {}
-        anyhow::Ok(())
+        let (mut buffer, mut replies) = (vec![0; 1 << 16], Frames::default());
+        loop {
+            let n = input.read(&mut buffer).await?;
+            ensure!(n > 0, "it was closed");
+            done.fetch_add(replies.count(&buffer[..n]), Ordering::Relaxed);
+        }
     };
     tokio::select! {
         done = write => done,

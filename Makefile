@@ -38,7 +38,7 @@ help:
 	@echo 'make test-fuzz     the fuzz targets: their corpus, and a few thousand inputs more'
 	@echo 'make test-harness  many clients, reloads, kills against a real nginx'
 	@echo 'make test-demo     make run and demo/two-nodes as their users work with them'
-	@echo 'make test-chaos    half a minute of the next'
+	@echo 'make test-chaos    a worker stopped inside a lock; half a minute of the next'
 	@echo 'make chaos         kills, stops, reloads, floods, cut clients, for a minute: nothing lost, nobody deaf'
 	@echo 'make soak          the same for an hour'
 	@echo 'make reloads       20 reloads over 20,000 waiting subscribers'
@@ -192,6 +192,7 @@ fault: build
 	$(CARGO) build --release --locked -p icomet-harness
 
 test-chaos: fault
+	$(HARNESS) --fault-module $(FAULT_MODULE)
 	$(HARNESS) chaos --fault-module $(FAULT_MODULE) --seconds 20 --seed 1
 
 chaos: setup-run fault

@@ -79,6 +79,8 @@ icomet_connection_slack(ngx_connection_t *c, u_char **start)
 }
 
 
+/* With c->error set, TLS does not say good-bye to who is gone either. */
+
 static ngx_uint_t
 icomet_gone(ngx_connection_t *c, ngx_err_t err)
 {
@@ -88,12 +90,6 @@ icomet_gone(ngx_connection_t *c, ngx_err_t err)
     if (err) {
         c->read->error = 1;
     }
-
-#if (NGX_HTTP_SSL)
-    if (c->ssl) {
-        c->ssl->no_send_shutdown = 1;
-    }
-#endif
 
     ngx_log_error(NGX_LOG_INFO, c->log, err,
                   "client prematurely closed connection");
@@ -193,8 +189,7 @@ icomet_connection_read(ngx_connection_t *c, ngx_uint_t keep)
         return icomet_gone(c, err);
     }
 
-#if (NGX_HTTP_SSL)
-    if (c->ssl) {
+    if (!icomet_connection_is_plain(c)) {
         if (keep) {
             return ICOMET_READ_NOTHING;
         }
@@ -208,7 +203,6 @@ icomet_connection_read(ngx_connection_t *c, ngx_uint_t keep)
 
         return n > 0 ? ICOMET_READ_DATA : icomet_gone(c, 0);
     }
-#endif
 
     n = recv(c->fd, (char *) buf, 1, MSG_PEEK);
 

@@ -17,19 +17,6 @@ icomet_str(ngx_str_t *to, void *data, size_t len)
 }
 
 
-ngx_uint_t
-icomet_connection_is_plain(ngx_connection_t *c)
-{
-#if (NGX_HTTP_SSL)
-    if (c->ssl) {
-        return 0;
-    }
-#endif
-
-    return 1;
-}
-
-
 /* What a connection takes along; 0: it cannot move. */
 
 ngx_uint_t
@@ -123,9 +110,7 @@ icomet_connection_withdraw(ngx_connection_t *c)
 void
 icomet_connection_release(ngx_connection_t *c)
 {
-#if (NGX_STAT_STUB)
-    (void) ngx_atomic_fetch_add(ngx_stat_writing, -1);
-#endif
+    icomet_stat_add(ngx_stat_writing, -1);
 
     c->idle = 0;
     ngx_http_close_connection(c);
@@ -304,9 +289,7 @@ icomet_connection_adopt(const icomet_passage_t *p, ngx_uint_t *refused)
 
     c->type = SOCK_STREAM;
 
-#if (NGX_STAT_STUB)
-    (void) ngx_atomic_fetch_add(ngx_stat_active, 1);
-#endif
+    icomet_stat_add(ngx_stat_active, 1);
 
     c->pool = ngx_create_pool(ls->pool_size, ngx_cycle->log);
 
@@ -332,9 +315,7 @@ icomet_connection_adopt(const icomet_passage_t *p, ngx_uint_t *refused)
 
     hc = c->data;
 
-#if (NGX_STAT_STUB)
-    (void) ngx_atomic_fetch_add(ngx_stat_writing, 1);
-#endif
+    icomet_stat_add(ngx_stat_writing, 1);
 
     if (icomet_empty_header_buffer(c, hc) != NGX_OK) {
         icomet_connection_withdraw(c);
@@ -343,14 +324,12 @@ icomet_connection_adopt(const icomet_passage_t *p, ngx_uint_t *refused)
         return NULL;
     }
 
-#if (NGX_HTTP_SSL)
     if (hc->ssl) {
         icomet_connection_withdraw(c);
         icomet_connection_release(c);
         *refused = ICOMET_REFUSED_NO_PLACE_CLOSED;
         return NULL;
     }
-#endif
 
     hc->proxy_protocol = 0;
 
@@ -365,9 +344,7 @@ failed:
     ngx_free_connection(c);
     c->fd = (ngx_socket_t) -1;
 
-#if (NGX_STAT_STUB)
-    (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
-#endif
+    icomet_stat_add(ngx_stat_active, -1);
 
     return NULL;
 }

@@ -143,8 +143,19 @@ static ngx_command_t  ngx_http_icomet_commands[] = {
 };
 
 
+static ngx_int_t
+icomet_begin(ngx_conf_t *cf)
+{
+    if (icomet_check_build(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return icomet_preconfiguration(cf);
+}
+
+
 static ngx_http_module_t  ngx_http_icomet_module_ctx = {
-    icomet_preconfiguration,               /* preconfiguration */
+    icomet_begin,                          /* preconfiguration */
     icomet_postconfiguration,              /* postconfiguration */
 
     icomet_create_main_conf,               /* create main configuration */

@@ -199,12 +199,10 @@ icomet_request_park(ngx_http_request_t *r, void *data,
 
     icomet_request_handler = c->read->handler;
 
-#if (NGX_STAT_STUB)
     /* for the request that will be made to end it */
     if (r->stat_writing) {
-        (void) ngx_atomic_fetch_add(ngx_stat_writing, 1);
+        icomet_stat_add(ngx_stat_writing, 1);
     }
-#endif
 
     r->logged = 1;
     ngx_http_free_request(r, 0);
@@ -218,11 +216,7 @@ icomet_request_park(ngx_http_request_t *r, void *data,
 
     icomet_free_header_buffers(c, hc);
 
-#if (NGX_HTTP_SSL)
-    if (c->ssl) {
-        ngx_ssl_free_buffer(c);
-    }
-#endif
+    icomet_connection_free_tls_buffer(c);
 
     tcp_nodelay = 1;
 
@@ -294,12 +288,10 @@ icomet_connection_unpark(ngx_connection_t *c, const icomet_kept_t *kept)
     c->data = r;
     c->destroyed = 0;
 
-#if (NGX_STAT_STUB)
-    (void) ngx_atomic_fetch_add(ngx_stat_requests, -1);
-    (void) ngx_atomic_fetch_add(ngx_stat_reading, -1);
+    icomet_stat_add(ngx_stat_requests, -1);
+    icomet_stat_add(ngx_stat_reading, -1);
     r->stat_reading = 0;
     r->stat_writing = 1;
-#endif
 
     r->srv_conf = kept->srv_conf;
     r->loc_conf = kept->loc_conf;
@@ -349,9 +341,7 @@ icomet_connection_unpark(ngx_connection_t *c, const icomet_kept_t *kept)
 
 failed:
 
-#if (NGX_STAT_STUB)
-    (void) ngx_atomic_fetch_add(ngx_stat_writing, -1);
-#endif
+    icomet_stat_add(ngx_stat_writing, -1);
 
     ngx_http_close_connection(c);
 

@@ -42,27 +42,6 @@ icomet_request_is_main(ngx_http_request_t *r)
 }
 
 
-/* Of HTTP/2 or HTTP/3: its connection is not its own. */
-
-ngx_uint_t
-icomet_request_is_stream(ngx_http_request_t *r)
-{
-#if (NGX_HTTP_V2)
-    if (r->stream) {
-        return 1;
-    }
-#endif
-
-#if (NGX_HTTP_V3)
-    if (r->connection->quic) {
-        return 1;
-    }
-#endif
-
-    return 0;
-}
-
-
 /*
  * Has the kernel end the connection when what was sent on it stays without an
  * acknowledgement for so long, as that to a client that has vanished does, or
@@ -141,6 +120,8 @@ icomet_request_hold(ngx_http_request_t *r)
     if (r->connection->read->ready) {
         ngx_post_event(r->connection->read, &ngx_posted_events);
     }
+
+    icomet_request_free_tls_buffer(r);
 }
 
 
@@ -283,22 +264,6 @@ icomet_request_page(ngx_http_request_t *r, ngx_str_t page[4])
     }
 
     return twice;
-}
-
-
-/*
- * c->ssl stands in a connection with NGX_COMPAT too, whatever this module was
- * built with.
- */
-
-ngx_uint_t
-icomet_request_tls(ngx_http_request_t *r)
-{
-#if (NGX_SSL || NGX_COMPAT)
-    return r->connection->ssl != NULL;
-#else
-    return 0;
-#endif
 }
 
 

@@ -60,7 +60,6 @@ void icomet_request_set_ctx(ngx_http_request_t *r, void *ctx);
 void *icomet_request_loc_conf(ngx_http_request_t *r);
 void *icomet_request_main_conf(ngx_http_request_t *r);
 ngx_uint_t icomet_request_is_main(ngx_http_request_t *r);
-ngx_uint_t icomet_request_is_stream(ngx_http_request_t *r);
 void icomet_request_hold(ngx_http_request_t *r);
 void icomet_request_bound_silence(ngx_http_request_t *r, ngx_msec_t timeout);
 void icomet_request_unbound_silence(ngx_http_request_t *r);
@@ -76,7 +75,6 @@ ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
 ngx_int_t icomet_request_set_head(ngx_http_request_t *r, ngx_uint_t status,
     off_t length, const ngx_str_t *type, const ngx_str_t *charset);
 ngx_uint_t icomet_request_page(ngx_http_request_t *r, ngx_str_t page[4]);
-ngx_uint_t icomet_request_tls(ngx_http_request_t *r);
 ngx_uint_t icomet_request_header_only(ngx_http_request_t *r);
 ngx_str_t *icomet_request_content_type(ngx_http_request_t *r);
 ngx_uint_t icomet_request_body_whole(ngx_http_request_t *r, ngx_str_t *body);
@@ -182,7 +180,6 @@ typedef struct {
 /* The same, and the descriptor was closed. */
 #define ICOMET_REFUSED_CLOSED           4
 
-ngx_uint_t icomet_connection_is_plain(ngx_connection_t *c);
 ngx_uint_t icomet_connection_describe(ngx_connection_t *c,
     icomet_passage_t *p);
 void icomet_connection_withdraw(ngx_connection_t *c);
@@ -195,6 +192,31 @@ void icomet_location_describe(void **srv_conf, void **loc_conf,
     ngx_str_t *server_name, ngx_str_t *name, ngx_uint_t *kind);
 ngx_uint_t icomet_connection_reaches(ngx_connection_t *c, void **srv_conf);
 void icomet_conf_origin(ngx_conf_t *cf, void ***srv_conf, void ***loc_conf);
+
+
+/* icomet_tls.c: what nginx has beside what this module was built with */
+
+ngx_int_t icomet_check_build(ngx_conf_t *cf);
+ngx_uint_t icomet_connection_is_plain(ngx_connection_t *c);
+ngx_uint_t icomet_request_is_stream(ngx_http_request_t *r);
+void icomet_connection_free_tls_buffer(ngx_connection_t *c);
+void icomet_request_free_tls_buffer(ngx_http_request_t *r);
+
+/*
+ * The counters of stub_status stand in an nginx that has it, whatever this
+ * module was built with.
+ */
+extern ngx_atomic_t  *ngx_stat_requests __attribute__((weak));
+extern ngx_atomic_t  *ngx_stat_active __attribute__((weak));
+extern ngx_atomic_t  *ngx_stat_reading __attribute__((weak));
+extern ngx_atomic_t  *ngx_stat_writing __attribute__((weak));
+
+#define icomet_stat_add(counter, n)                                           \
+    do {                                                                      \
+        if (&counter != NULL) {                                               \
+            (void) ngx_atomic_fetch_add(counter, n);                          \
+        }                                                                     \
+    } while (0)
 
 
 /* icomet_ahead.c: memory asked for ahead of its use */

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the module by nginx's addon script, in a copy of the vendored source, and runs the smoke suite with it.
+# Builds the module by nginx's addon script, as README says and with nothing more, in a copy of the vendored source; and runs the
+# smoke suite with it, and all transports over TLS, HTTP/2 and HTTP/3 in an nginx of that version that has all three.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -24,6 +25,9 @@ root=$PWD
         exit 1
     fi
     grep -q 'Use --add-dynamic-module' static.log
+    auto/configure --builddir=full --with-compat --with-http_ssl_module --with-http_v2_module --with-http_v3_module \
+        --with-http_stub_status_module >full.log 2>&1 || { tail -n 20 full.log; exit 1; }
+    make -s -j2 >make.log 2>&1 || { tail -n 20 make.log; exit 1; }
 )
 
 module=$copy/objs/ngx_http_icomet_module.so
@@ -32,3 +36,8 @@ printf 'load_module %s;\nevents {}\nhttp { server { listen 127.0.0.1:1984; locat
     >"$target/addon/prefix/nginx.conf"
 "$nginx" -p "$target/addon/prefix" -e stderr -c nginx.conf -t
 TEST_NGINX_LOAD_MODULES=$module TEST_NGINX_BINARY=$nginx script/test-nginx.sh plain t/smoke.t
+
+# HTTP/3 needs aioquic, which script/setup.sh test puts there.
+python=$target/venv/bin/python
+[ -x "$python" ] || python=python3
+"$python" script/test-wire.py "$copy/full/nginx" "$module"

@@ -2,6 +2,7 @@
 //!
 //! The setters and callbacks here are named in the tables of `nginx-module/icomet_module.c`.
 
+pub mod arguments;
 pub mod channel_rule;
 pub mod hook;
 pub mod hub;

@@ -47,6 +47,14 @@ impl Side {
         }
     }
 
+    /// An answer with what all answers of this side carry.
+    fn said(self, answer: Answer) -> Answer {
+        match self {
+            Side::Front => answer.uncached(),
+            Side::Admin => answer,
+        }
+    }
+
     /// Its endpoints, as far as they are wanted.
     pub fn endpoints(self, wanted: impl Fn(Endpoint) -> bool) -> Vec<&'static str> {
         ENDPOINTS
@@ -240,7 +248,9 @@ fn serve(request: Request) -> ngx_int_t {
             side.endpoints(|endpoint| location.opens(endpoint))
                 .join(", ")
         );
-        return Answer::error(404, "", &text).send(request, context);
+        return side
+            .said(Answer::error(404, "", &text))
+            .send(request, context);
     };
     context.endpoint.set(Some(endpoint));
     // What a subrequest asks for is asked by the configuration, whatever page the request is of.
@@ -250,14 +260,14 @@ fn serve(request: Request) -> ngx_int_t {
     {
         return rc;
     }
-    if let Err(error) = Params::new(request.query(), None).check_once()
+    if let Err(error) = location.check_once(&Params::new(request.query(), None))
         && !matches!(endpoint, Endpoint::Api(_))
     {
         let rc = request.discard_body();
         if rc != code::OK {
             return rc;
         }
-        return input::bad(error).send(request, context);
+        return side.said(input::bad(error)).send(request, context);
     }
     match side {
         Side::Front => front::serve(request, context, endpoint),
@@ -290,13 +300,18 @@ pub fn of_path(location: &LocationConf, path: &[u8]) -> Option<Endpoint> {
 }
 
 /// What a method gets that the endpoint does not take.
-pub fn method_not_allowed(request: Request, context: &Context, allowed: &'static str) -> ngx_int_t {
+pub fn method_not_allowed(
+    request: Request,
+    context: &Context,
+    side: Side,
+    allowed: &'static str,
+) -> ngx_int_t {
     let rc = request.discard_body();
     if rc != code::OK {
         return rc;
     }
     let text = format!("method not allowed: use {allowed}");
-    Answer::error(405, "", &text)
+    side.said(Answer::error(405, "", &text))
         .header("Allow", allowed)
         .send(request, context)
 }

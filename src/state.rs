@@ -13,10 +13,11 @@
 //! would end with it. With a state file the second one refuses to start, and the first goes on.
 
 use std::cell::{Cell, RefCell};
+use std::os::unix::process::parent_id;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use icomet_state::{AcquireError, Clocks, LoadError, Loaded, ReadError, StateFile};
+use icomet_state::{AcquireError, Clocks, LoadError, Loaded, ReadError, StateFile, is_open_in};
 use nginx_sys::{ngx_cycle_t, ngx_new_binary};
 
 use crate::config::hub::Hub;
@@ -104,6 +105,15 @@ fn mark(file: &StateFile) {
     }
 }
 
+/// Whether this is the new binary of the nginx that holds the file. nginx passes its sockets on in the variable
+/// NGINX, but others set that too, for the sockets of a supervisor or for a purpose of their own. The master that
+/// upgrades is the new one's parent, and has the file.
+fn is_upgrade(path: &Path) -> bool {
+    // A parent that cannot be seen into is taken at its word: waiting in vain would lose the channels.
+    let has_file = || is_open_in(path, parent_id()).unwrap_or(true);
+    std::env::var_os("NGINX").is_some() && has_file()
+}
+
 /// Takes a hub's file; without it the hub is to begin empty. `Err`: nginx must not start.
 fn acquire(
     hub: &Hub,
@@ -114,8 +124,7 @@ fn acquire(
     let (name, shown) = (&hub.name, path.display());
     let mut taken = StateFile::acquire(path, Duration::ZERO);
     if matches!(taken, Err(AcquireError::Held)) && !patience.is_zero() {
-        // In this variable nginx passes its sockets to a new binary.
-        if std::env::var_os("NGINX").is_some() {
+        if is_upgrade(path) {
             return Err(format!(
                 "a binary upgrade would lose the channels of hub \"{name}\": the running nginx \
                  holds its state file \"{shown}\", and goes on; restart nginx instead, which loses \

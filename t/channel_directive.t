@@ -105,3 +105,32 @@ same(get('/icomet/sub'), data('channel7', 1, '', 'next_seq') . "\n", 'body');
     location ~ ^/icomet/ { icomet_channel "user:$arg_u"; icomet_sub main; }
 --- play
 same(get('/icomet/sub?u=a%20b'), data('user:a%20b', 1, '', 'next_seq') . "\n", 'not decoded');
+
+
+
+=== TEST 9: a parameter by which a location says channel or user comes once, in any case
+--- config
+    icomet_user $arg_who;
+    location /named/  { icomet_channel $arg_room; icomet_sub main; }
+    location /whole/  { icomet_channel "room.${ARG_Room}-$arg_floor"; icomet_sub main; }
+    location /other/  { icomet_sub main; }
+    location /nobody/ { icomet_user ""; icomet_channel fixed; icomet_sub main; }
+    location /admin/  { icomet_channel $arg_room; icomet_pub main; }
+    location /form/   { limit_except GET { deny all; } icomet_channel $arg_room; icomet_pub main; }
+--- play
+my @twice = ('room=a&ROOM=b', 'Room=a&room=a', '%72oom=b&room=a', 'room=a&x=1&roo%6D=b', 'room&room');
+for my $query (@twice) {
+    errors("GET /named/$_?$query&seq=1", 400, qr/room comes twice/) for qw(sub stream sse iframe ws);
+    errors("GET /whole/sub?$query&floor=1&seq=1", 400, qr/[Rr]oom comes twice/);
+    errors("GET /admin/push?$query&content=x", 400, qr/room comes twice/);
+    errors("GET /form/push?$query&content=x", 400, qr/room comes twice/);
+    same(http('GET', "/nobody/ping?$query")->{status}, 200, 'not one that nothing is said by');
+}
+matches(post('/admin/push', 'room=a&content=x&ROOM=b'), qr/room comes twice/, 'form');
+errors('GET /whole/sub?room=1&floor=2&Floor=3&seq=1', 400, qr/floor comes twice/);
+errors("GET $_?who=ann&WHO=bob&cname=x&room=1&floor=1&seq=1", 400, qr/who comes twice/) for qw(/named/sub /whole/sub /other/sub /admin/check);
+same(get("/admin/check?room=$_"), "{}\n", 'nothing was done') for qw(a b);
+# A name that only begins alike, or that is long, is another.
+for my $query ('room=c9&rooms=d9', 'room=c9&roo=d9', 'room=c9&' . 'room' x 20 . '=d9', 'room=c9&' . '%72oom' x 20 . '=d9') {
+    same(http('GET', "/admin/push?$query&content=x")->{status}, 200, $query);
+}

@@ -98,6 +98,9 @@ __DATA__
 
 === TEST 1: twenty reloads, killed workers, and a quiet second later, all have as many files as in the beginning
 --- timeout: 60
+--- config
+    location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 my $stream = subscribe('/icomet/stream?cname=c&seq=1');
 $stream->head;

@@ -55,8 +55,8 @@ same(get('/icomet-admin/check?cname=info3'), "{}\n", 'closed');
 
 === TEST 4: a channel is made by push, pub, sign and subscribe, not by anything else
 --- play
-get('/icomet-admin/push?cname=info4push');
-get('/icomet-admin/pub?cname=info4pub');
+get('/icomet-admin/push?cname=info4push&content=x');
+get('/icomet-admin/pub?cname=info4pub&content=x');
 get('/icomet-admin/sign?cname=info4sign');
 get('/icomet/sub?cname=info4sub');
 same(get("/icomet-admin/check?cname=info4$_"), qq({"info4$_": 1}\n), $_) for qw(push pub sign sub);

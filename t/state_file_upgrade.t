@@ -6,6 +6,13 @@ use IcometTest;
 use IcometTest::Process;
 use Test::Nginx::Socket $ENV{TEST_NGINX_USE_HUP} || $ENV{TEST_NGINX_USE_VALGRIND} ? (skip_all => 'nginx is upgraded here') : 'no_plan';
 
+sub error_log_size { return -s $Test::Nginx::Util::ErrLogFile // 0 }
+
+sub error_log_since {
+    my ($size) = @_;
+    return substr slurp($Test::Nginx::Util::ErrLogFile), $size;
+}
+
 state_dir();
 set_up();
 run_tests();
@@ -82,3 +89,40 @@ waitpid $child, 0;
 same(get('/icomet/sub?cname=c&seq=1'), '[' . data('c', 1, 'm1') . "]\n", 'messages');
 --- error_log eval
 qr/\[notice\] .*hub "main": another nginx holds state file "\S+3\.state"; waiting until it has exited/
+
+
+
+=== TEST 4: a variable NGINX of somebody else is no upgrade: the file that another nginx holds is waited for
+--- hub: state_file $TEST_NGINX_STATE_DIR/4.state;
+--- play
+push_ok('c', 'm1');
+my $file = state_dir() . '/4.state';
+# Sockets of a supervisor, and a purpose of its own.
+require IO::Socket::INET;
+local $^F = 255;
+my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0) or die "no socket: $!";
+for my $variable (fileno($socket) . ';', '/usr/sbin/nginx') {
+    stop('QUIT');
+    my $log = error_log_size();
+    local $^F = 2;
+    open my $held, '+<', $file or die "$file: $!";
+    flock $held, 2 | 4 or die "flock: $!";
+    my $child = fork // die "fork: $!";
+    if (!$child) {
+        eval { until_true(sub { error_log_since($log) =~ /another nginx holds state file|\[emerg\] .*icomet/ }, 'it waits') };
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    close $held;
+    {
+        # It does not go into the background of itself then.
+        local $ENV{NGINX} = $variable;
+        system IcometTest::Process::_command('') . ' &';
+    }
+    waitpid $child, 0;
+    until_true(sub { -s $Test::Nginx::Util::PidFile }, 'nginx has a pid file');
+    get('/alive');
+    same(get('/icomet/sub?cname=c&seq=1'), '[' . data('c', 1, 'm1') . "]\n", "messages, with NGINX=$variable");
+}
+--- error_log
+another nginx holds state file

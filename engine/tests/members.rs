@@ -322,10 +322,7 @@ fn orders_reach_each_worker_once_and_in_order() {
     // A worker that comes later is told nothing of before; one that goes leaves nothing.
     let late = world.worker();
     assert!(!world.zone.has_orders(late));
-    world
-        .zone
-        .order_end(b"eve", None, false, &mut wake)
-        .unwrap();
+    world.zone.order_end(b"eve", None, true, &mut wake).unwrap();
     world.zone.detach(late, &limits(), NOW);
     world.check();
     for worker in [world.me, other] {

@@ -210,6 +210,7 @@ async fn start(setup: &Setup, options: &Options, server: Server) -> Result<Nginx
                 module: options.module.clone(),
                 keep: setup.keep,
                 full: false,
+                faults: false,
                 files: setup.files,
             };
             setup.start(config).await

@@ -36,6 +36,7 @@ use crate::nginx::Setup;
 
 const HELP: &str = "\
 icomet-harness [FILTER] [--full] [--list] [--keep] [--nginx PATH] [--module PATH]
+icomet-harness [FILTER] --fault-module PATH
 icomet-harness chaos [OPTIONS]
 icomet-harness reloads [OPTIONS]
 icomet-harness deaf [OPTIONS]
@@ -46,6 +47,7 @@ FILTER    run only the checks whose name contains it
 --keep    leave the temporary prefixes (configuration, error.log)
 --nginx   default target/release/nginx-objs/nginx
 --module  default target/release/libngx_http_icomet_module.so
+--fault-module PATH  a module built by script/build-fault.sh: only the checks that need one
 
 chaos: kills, stops, reloads, floods and cuts while clients of all transports work; everything must be
 right after each round
@@ -109,6 +111,11 @@ impl Arguments {
                 options.fault = true;
                 return Ok(());
             }
+            (Command::Checks(_), "fault-module") => {
+                self.setup.module = parser.value()?.into();
+                self.setup.faults = true;
+                return Ok(());
+            }
             (Command::Reloads(options), "expect-unbroken") => {
                 options.expect_unbroken = true;
                 return Ok(());
@@ -137,6 +144,7 @@ fn arguments() -> Result<Arguments, lexopt::Error> {
             module: PathBuf::from("target/release/libngx_http_icomet_module.so"),
             keep: false,
             files: 1024,
+            faults: false,
             full: false,
         },
     };
@@ -185,7 +193,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.list {
-        for check in checks::all() {
+        for check in checks::all().into_iter().chain(checks::with_faults()) {
             println!("{:14} {}", check.name, check.about);
         }
         return ExitCode::SUCCESS;

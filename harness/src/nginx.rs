@@ -26,6 +26,8 @@ pub struct Setup {
     pub keep: bool,
     /// How many files a process may have open.
     pub files: u64,
+    /// Whether the module was built for fault injection.
+    pub faults: bool,
     /// Whether checks run at the size whose figures docs/reliability.md tells.
     pub full: bool,
 }

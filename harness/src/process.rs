@@ -38,6 +38,13 @@ fn parent_of(pid: i32) -> Option<i32> {
     }
 }
 
+/// Whether a process stands still (SIGSTOP).
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rfind(')').and_then(|end| stat.get(end + 2..end + 3));
+    state == Some("T")
+}
+
 /// The command line of a process, as it has set it.
 pub fn title(pid: i32) -> String {
     let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -165,6 +172,17 @@ impl Drop for Stopped {
         self.resume();
     }
 }
+
+/// The signal that carries orders to a module built for fault injection: `engine/src/fault.rs`.
+pub fn orders() -> i32 {
+    libc::SIGRTMIN() + 5
+}
+
+/// The order that takes an earlier one back.
+pub const DISARM: i32 = -1;
+
+/// The order to stop before the next store; less for later ones.
+pub const STOP: i32 = -0x10000;
 
 /// Sends a signal with a value; whether there was such a process.
 pub fn signal_with(pid: i32, signal: i32, value: i32) -> bool {

@@ -54,7 +54,11 @@ const LIMIT: Duration = Duration::from_secs(180);
 pub async fn run(setup: Setup, filter: &str) -> ExitCode {
     let setup = Arc::new(setup);
     let (mut passed, mut failed) = (0, 0);
-    for check in checks::all()
+    let all = match setup.faults {
+        true => checks::with_faults(),
+        false => checks::all(),
+    };
+    for check in all
         .into_iter()
         .filter(|check| check.name.contains(filter) && (check.has_figures || !setup.full))
     {

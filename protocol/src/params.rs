@@ -50,8 +50,15 @@ impl<'a> Params<'a> {
 
     /// Refuses a known parameter that comes twice in the query, or twice in the body, in any case of its letters.
     pub fn check_once(&self) -> Result<(), ParameterError> {
-        let twice = decode::repeated(self.query, &KNOWN)
-            .or_else(|| decode::repeated(self.body.unwrap_or_default(), &KNOWN));
+        self.check_once_of(&KNOWN)
+    }
+
+    /// The same of parameters with those names.
+    pub fn check_once_of(&self, names: &[&'static str]) -> Result<(), ParameterError> {
+        let body = self.body.unwrap_or_default();
+        let twice = names.chunks(decode::AT_ONCE).find_map(|names| {
+            decode::repeated(self.query, names).or_else(|| decode::repeated(body, names))
+        });
         twice.map_or(Ok(()), |name| Err(ParameterError::Twice { name }))
     }
 

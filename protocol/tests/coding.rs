@@ -65,8 +65,10 @@ fn members_are_read_up_to_their_bound() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
-    fn comes_out_as_it_went_in(text in prop::collection::vec(any::<u8>(), 0..40_000)) {
+    fn comes_out_as_it_went_in(text in prop::collection::vec(any::<u8>(), 0..3000)) {
         let zlib = deflated(Compress::new(FAST, true), &text);
         let raw = deflated(Compress::new(FAST, false), &text);
         for (coding, body) in [

@@ -5,8 +5,10 @@ use core::ffi::{c_char, c_void};
 use core::ptr::{self, NonNull};
 use std::rc::Rc;
 
+use icomet_protocol::params::{ParameterError, Params};
 use nginx_sys::{ngx_command_t, ngx_conf_t, ngx_http_complex_value_t};
 
+use super::arguments::{parameter_name, parameters};
 use super::hub::{DEFAULT_HUB, Hub};
 use super::log_publish::LogPublish;
 use super::main::{MainConf, Reference};
@@ -35,6 +37,9 @@ pub struct LocationConf {
     /// The hub's name and the place of the directive, until the hub is resolved.
     named: RefCell<(String, String)>,
     channel: Cell<Option<ChannelSource>>,
+    /// The parameters that `icomet_channel` reads, and those that `icomet_user` does.
+    channel_parameters: RefCell<Vec<&'static str>>,
+    user_parameters: RefCell<Vec<&'static str>>,
     park: Cell<Option<bool>>,
     ws_publish: Cell<Option<bool>>,
     user: Cell<Option<NonNull<ngx_http_complex_value_t>>>,
@@ -126,6 +131,14 @@ impl LocationConf {
         }
     }
 
+    /// Refuses a parameter that comes twice: one that every location knows, and one by which this one says
+    /// channel or user.
+    pub fn check_once(&self, params: &Params<'_>) -> Result<(), ParameterError> {
+        params.check_once()?;
+        params.check_once_of(&self.channel_parameters.borrow())?;
+        params.check_once_of(&self.user_parameters.borrow())
+    }
+
     /// Where the channel's name comes from.
     pub fn channel(&self) -> ChannelSource {
         self.channel
@@ -179,6 +192,8 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         let child = unsafe { location.as_ref() };
         if child.channel.get().is_none() {
             child.channel.set(parent.channel.get());
+            let read = parent.channel_parameters.borrow().clone();
+            child.channel_parameters.replace(read);
         }
         if child.park.get().is_none() {
             child.park.set(parent.park.get());
@@ -188,6 +203,8 @@ pub unsafe extern "C" fn icomet_merge_loc_conf(
         }
         if child.user.get().is_none() {
             child.user.set(parent.user.get());
+            let read = parent.user_parameters.borrow().clone();
+            child.user_parameters.replace(read);
         }
         if child.sub_presence.get().is_none() {
             child.sub_presence.set(parent.sub_presence.get());
@@ -354,6 +371,7 @@ pub unsafe extern "C" fn icomet_set_channel(
             },
         };
         location.channel.set(Some(source));
+        location.channel_parameters.replace(parameters(text));
         CONF_OK
     })
 }
@@ -438,6 +456,7 @@ pub unsafe extern "C" fn icomet_set_user(
             Ok(value) => location.user.set(Some(value)),
             Err(()) => return CONF_ERROR,
         }
+        location.user_parameters.replace(parameters(text));
         CONF_OK
     })
 }
@@ -501,15 +520,4 @@ fn stands_beside(directive: &str) -> String {
         "\"{directive} cannot stand in one location with another directive that answers (proxy_pass, \
          fastcgi_pass, stub_status, ...): give it a location of its own"
     )
-}
-
-/// NAME of a value that is `$arg_NAME` and nothing else.
-fn parameter_name(text: &'static [u8]) -> Option<&'static str> {
-    let text = core::str::from_utf8(text).ok()?;
-    let name = text.strip_prefix("$arg_").or_else(|| {
-        text.strip_prefix("${arg_")
-            .and_then(|rest| rest.strip_suffix('}'))
-    })?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    (!name.is_empty() && name.chars().all(plain)).then_some(name)
 }

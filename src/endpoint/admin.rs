@@ -4,7 +4,7 @@
 use icomet_protocol::params::Params;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{Endpoint, body, channels, input, is_one_of, method_not_allowed, publish};
+use super::{Endpoint, Side, body, channels, input, is_one_of, method_not_allowed, publish};
 use crate::answer::Answer;
 use crate::context::Context;
 use crate::ffi::guard::guarded;
@@ -16,7 +16,7 @@ const FORM: &[u8] = b"application/x-www-form-urlencoded";
 /// Serves an admin-side endpoint.
 pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int_t {
     if !is_one_of(request, &[Method::Get, Method::Post]) {
-        return method_not_allowed(request, context, "GET, POST");
+        return method_not_allowed(request, context, Side::Admin, "GET, POST");
     }
     // X-Accel-Redirect makes a GET of a POST, and leaves the form.
     let handed_over =
@@ -85,7 +85,8 @@ fn respond(
     body: Option<&[u8]>,
 ) -> ngx_int_t {
     let params = Params::new(request.query(), body);
-    if let Err(error) = params.check_once() {
+    let once = request.location().map(|it| it.check_once(&params));
+    if let Some(Err(error)) = once {
         return input::bad(error).send(request, context);
     }
     let answered = match endpoint {

@@ -9,7 +9,7 @@ use icomet_websocket::handshake::Acceptance;
 use nginx_sys::ngx_int_t;
 
 use super::wanted::{Channel, Channels};
-use super::{Endpoint, input, is_one_of, look, method_not_allowed, origin, upgrade};
+use super::{Endpoint, Side, input, is_one_of, look, method_not_allowed, origin, upgrade};
 use crate::answer::{Answer, FOR_ONE, FieldValue, send_head};
 use crate::config::location::LocationConf;
 use crate::context::{Context, Owner};
@@ -29,7 +29,7 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
         return upgrade::serve(request, context, socket.echoes());
     }
     if !is_one_of(request, &[Method::Get, Method::Head, Method::Options]) {
-        return method_not_allowed(request, context, "GET, HEAD, OPTIONS");
+        return method_not_allowed(request, context, Side::Front, "GET, HEAD, OPTIONS");
     }
     let rc = request.discard_body();
     if rc != code::OK {

@@ -11,6 +11,7 @@ use nginx_sys::ngx_int_t;
 use crate::answer::Answer;
 use crate::config::location::ChannelSource;
 use crate::context::Context;
+use crate::ffi::log;
 use crate::ffi::request::{MAX_EQUAL_HEADERS, Request};
 
 /// The JSONP callback, where the hub has JSONP.
@@ -20,6 +21,7 @@ pub fn callback<'a>(
 ) -> Result<Option<Callback<'a>>, Answer> {
     let callback = params.callback().map_err(bad)?;
     if callback.is_some() && !context.hub.jsonp {
+        log::jsonp_is_off(&context.hub.name);
         return Err(Answer::error(403, "", "JSONP is off here: ask without cb"));
     }
     Ok(callback)

@@ -64,7 +64,7 @@ fn publish(request: &Request, each: &LogPublish) {
         Some(Err(PublishError::TooManyChannels)) => {
             hub.log_refusal(name, &SubscribeError::TooManyChannels);
         }
-        Some(Err(error)) => log::error(&format!("\"icomet_publish\" in {place}: {error}")),
+        Some(Err(error)) => log::not_published(&format!("\"icomet_publish\" in {place}: {error}")),
         None => log::error("\"icomet_publish\" in a process that is no icomet worker"),
     }
 }

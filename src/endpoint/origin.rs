@@ -16,12 +16,12 @@ pub fn check(request: &Request, context: &Context) -> Result<(), Answer> {
     if context.hub.allowed_origins.allow(&request.page()) {
         return Ok(());
     }
-    Err(refused())
+    Err(refused(context))
 }
 
 /// What such a page gets.
-pub fn refused() -> Answer {
-    log::info("a page of another origin was refused; allowed_origins does not name it");
+pub fn refused(context: &Context) -> Answer {
+    log::foreign_page(&context.hub.name);
     Answer::error(403, "", TEXT)
 }
 

@@ -3,7 +3,7 @@
 use icomet_websocket::handshake::{self, Acceptance, HandshakeError, VERSION};
 use nginx_sys::ngx_int_t;
 
-use super::{front, input, method_not_allowed, origin};
+use super::{Side, front, input, method_not_allowed, origin};
 use crate::answer::{Answer, FieldValue, send_head};
 use crate::context::Context;
 use crate::ffi::request::{HTTP_11, Method, Request, code};
@@ -12,7 +12,7 @@ use crate::worker::websocket;
 /// Serves the endpoints `ws` and `ws_echo`.
 pub fn serve(request: Request, context: &Context, echoes: bool) -> ngx_int_t {
     if request.method() != Method::Get {
-        return method_not_allowed(request, context, "GET");
+        return method_not_allowed(request, context, Side::Front, "GET");
     }
     let rc = request.discard_body();
     if rc != code::OK {
@@ -56,7 +56,7 @@ fn negotiate(request: &Request, context: &Context) -> Result<Acceptance, Answer>
     let acceptance = handshake::accept(&asked).map_err(refusal)?;
     input::header_list(request, "origin")?;
     if !context.hub.allowed_origins.allow_socket(&request.page()) {
-        return Err(origin::refused());
+        return Err(origin::refused(context));
     }
     Ok(acceptance)
 }

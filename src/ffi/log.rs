@@ -169,6 +169,39 @@ pub fn too_many_subscribers(hub: &str, channel: &str, max: u32) {
     });
 }
 
+/// A page of another origin was refused.
+pub fn foreign_page(hub: &str) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "a page of another origin asked hub \"{hub}\" for what it may not: it is refused \
+             (allowed_origins)"
+        ));
+    });
+}
+
+/// Somebody asked for JSONP where there is none.
+pub fn jsonp_is_off(hub: &str) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || {
+        warn(&format!(
+            "a client asked hub \"{hub}\" for JSONP, which is refused (jsonp off)"
+        ));
+    });
+}
+
+/// What a request published by the way was not published.
+pub fn not_published(text: &str) {
+    thread_local! {
+        static LAST: Cell<u64> = const { Cell::new(0) };
+    }
+    seldom(&LAST, || error(text));
+}
+
 /// An id of a publish was forgotten early.
 pub fn ids_crowded(hub: &str, max: u32) {
     thread_local! {

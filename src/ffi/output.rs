@@ -95,6 +95,7 @@ impl Output {
             if self.waiting.replace(false) {
                 shim::icomet_output_done(request.as_ptr());
             }
+            shim::icomet_request_free_tls_buffer(request.as_ptr());
         }
         *self.frame.borrow_mut() = None;
         Sent::Whole

@@ -188,9 +188,10 @@ impl Request {
     pub fn page(&self) -> Page<'_> {
         let mut fields = [ngx_str_t::empty(); 4];
         // SAFETY: the request is live; the shim writes four strings, which live in its pool.
-        let (twice, tls) = unsafe {
+        let (twice, plain) = unsafe {
             let twice = shim::icomet_request_page(self.as_ptr(), fields.as_mut_ptr());
-            (twice, shim::icomet_request_tls(self.as_ptr()))
+            let plain = shim::icomet_connection_is_plain((*self.as_ptr()).connection);
+            (twice, plain)
         };
         // SAFETY: a field that was sent is a string of the live request.
         let sent = |field: ngx_str_t| (!field.data.is_null()).then(|| unsafe { bytes(field) });
@@ -201,7 +202,7 @@ impl Request {
             referer,
             twice: twice != 0,
             host,
-            tls: tls != 0,
+            tls: plain == 0,
         }
     }
 

@@ -64,6 +64,22 @@ impl From<io::Error> for AcquireError {
     }
 }
 
+/// Whether a process has the file open, as who holds it has. An error when that cannot be seen: the process is
+/// gone, or another user's.
+pub fn is_open_in(path: &Path, process: u32) -> io::Result<bool> {
+    let here = fs::symlink_metadata(path)?;
+    for descriptor in fs::read_dir(format!("/proc/{process}/fd"))? {
+        // One that was closed meanwhile is none.
+        let Ok(file) = fs::metadata(descriptor?.path()) else {
+            continue;
+        };
+        if (file.dev(), file.ino()) == (here.dev(), here.ino()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl StateFile {
     /// Opens a file and locks it; one that is not there is made, as one that was read. As long as
     /// somebody else holds it this waits, for `patience` at most.

@@ -32,7 +32,7 @@ mod read;
 mod save;
 mod write;
 
-pub use file::{AcquireError, StateFile};
+pub use file::{AcquireError, StateFile, is_open_in};
 pub use load::{LoadError, Loaded, load};
 pub use read::{Nothing, ReadError, Sink, Summary, read};
 pub use save::{Clocks, Saved, save};

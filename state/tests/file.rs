@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Ended, NOW, World, fork, limits, wait};
 use icomet_engine::Stay;
-use icomet_state::{AcquireError, Clocks, LoadError, ReadError, StateFile};
+use icomet_state::{AcquireError, Clocks, LoadError, ReadError, StateFile, is_open_in};
 
 const NOT: Duration = Duration::ZERO;
 /// Far more than the events that are waited for take.
@@ -217,4 +217,28 @@ fn what_is_no_file_is_refused() {
         Err(AcquireError::Io(_))
     ));
     assert_eq!(names(folder.path()), ["link"]);
+}
+
+/// A new binary asks whether the master that started it has the file.
+#[test]
+fn who_holds_it_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("main.state");
+    let me = std::process::id();
+    is_open_in(&path, me).unwrap_err();
+    let file = StateFile::acquire(&path, NOT).unwrap();
+    assert!(is_open_in(&path, me).unwrap());
+    assert!(!is_open_in(&path, std::os::unix::process::parent_id()).unwrap_or(false));
+    // A new binary is a child.
+    let child = fork(|| {
+        assert!(is_open_in(&path, me).unwrap());
+        fs::rename(&path, folder.path().join("aside")).unwrap();
+        fs::write(&path, "another").unwrap();
+        assert!(!is_open_in(&path, me).unwrap());
+    });
+    assert_eq!(wait(child), Ended::Exit(0));
+    drop(file);
+    assert!(!is_open_in(&folder.path().join("aside"), me).unwrap());
+    // Nobody is that process.
+    is_open_in(Path::new("/"), u32::MAX).unwrap_err();
 }

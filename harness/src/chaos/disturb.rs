@@ -11,20 +11,12 @@ use tokio::time::{Instant, sleep};
 use crate::http::HttpError;
 use crate::hub::{Admin, HubAddress};
 use crate::nginx::Nginx;
-use crate::process::{signal, signal_with};
+use crate::process::{DISARM, orders, signal, signal_with};
 use crate::wait::{self, within};
 
 use super::follower::{Follower, Rudeness};
 use super::options::Options;
 use super::world::World;
-
-/// The signal that carries orders to a module built for fault injection: `engine/src/fault.rs`.
-fn orders() -> i32 {
-    libc::SIGRTMIN() + 5
-}
-
-/// The order that takes an earlier one back.
-const DISARM: i32 = -1;
 
 /// The order to check the zones.
 const VERIFY: i32 = -2;

@@ -31,6 +31,7 @@ mod restart;
 mod several;
 mod shutdown;
 mod slow_reader;
+mod stopped_inside;
 mod stopped_readers;
 pub mod storm;
 mod vanished;
@@ -219,4 +220,14 @@ pub fn all() -> Vec<Check> {
     ];
     all.extend(attacks::checks());
     all
+}
+
+/// Those that need a module built for fault injection.
+pub fn with_faults() -> Vec<Check> {
+    vec![Check {
+        name: "stopped_inside",
+        about: "a worker is stopped before each store of a publish: others serve on, refuse with 503, and say who it is",
+        has_figures: false,
+        run: |setup| Box::pin(stopped_inside::run(setup)),
+    }]
 }

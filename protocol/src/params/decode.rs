@@ -32,12 +32,13 @@ pub(crate) fn find<'a>(source: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// The first of `names` that comes more than once, whatever its case: nginx's `$arg_NAME` ignores case and
-/// takes the first, so a rule by it and we would see two values. Names are lower-case; at most 32 of them.
+/// takes the first, so a rule by it and we would see two values. Of names beyond [`AT_ONCE`] nothing is said.
 pub(crate) fn repeated(source: &[u8], names: &[&'static str]) -> Option<&'static str> {
+    let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut seen = 0u32;
     for pair in source.split(|byte| *byte == b'&') {
-        // A key's escapes take three bytes for one; no name is longer than this.
-        let head = &pair[..pair.len().min(MAX_KEY * 3 + 1)];
+        // A key's escapes take three bytes for one: what is longer than this is none of the names.
+        let head = &pair[..pair.len().min(longest * 3 + 1)];
         let raw = head.split(|byte| *byte == b'=').next().unwrap_or_default();
         let key = decode(raw);
         let Some(at) = names
@@ -55,8 +56,8 @@ pub(crate) fn repeated(source: &[u8], names: &[&'static str]) -> Option<&'static
     None
 }
 
-/// Longest name of a parameter that is looked for.
-const MAX_KEY: usize = 8;
+/// How many names [`repeated`] looks for.
+pub(crate) const AT_ONCE: usize = 32;
 
 /// Percent-decodes `raw`, with `+` as a space. A `%` without two hex digits stands for itself.
 pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {

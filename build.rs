@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const SHIM: &str = "nginx-module";
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "icomet_ahead.c",
     "icomet_connection.c",
     "icomet_cycle.c",

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use std::{fs, io};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 /// The children of a process.
 pub fn children(parent: i32) -> Vec<i32> {
@@ -111,13 +111,6 @@ pub fn waits(pid: i32) -> Option<Waits> {
 pub fn signal(pid: i32, signal: i32) -> bool {
     // SAFETY: kill takes two integers and touches no memory of ours.
     unsafe { libc::kill(pid, signal) == 0 }
-}
-
-/// Whether a process has been stopped (SIGSTOP), which takes a moment.
-pub fn is_stopped(pid: i32) -> Result<bool> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let name = stat.rfind(')').context("stat")?;
-    Ok(stat[name..].trim_start_matches([')', ' ']).starts_with('T'))
 }
 
 /// Whether a process that stands still holds a robust lock: the kernel knows where its list of them is,

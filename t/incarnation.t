@@ -255,6 +255,9 @@ api('publish', '{"channel":"inc11","content":"x","id":"1"}', 200, qr/"epoch":"[0
 
 === TEST 12: a poll that moves to another worker tells it as well
 --- hub: polling_timeout 60s;
+--- config
+    location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 my %epoch = map { $_ => epoch_of($_) } qw(inc12-a inc12-b);
 my $one = subscribe('/icomet/sub?cname=inc12-a&seq=1&epoch=');

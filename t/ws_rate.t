@@ -181,6 +181,9 @@ incomplete messages of WebSockets take more than 67108864 bytes in this worker: 
 === TEST 9: a reload does not fill the bucket
 --- http_config
     icomet_hub main { zone 16m; ws_rate 2/s burst=4; }
+--- config
+    location ~ ^/icomet/        { icomet_park on; icomet_sub main; }
+    location ~ ^/icomet-admin/  { icomet_pub main; }
 --- play
 my $ws = ws('/icomet/ws?cname=rate9');
 $ws->status;

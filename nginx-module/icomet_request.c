@@ -125,6 +125,32 @@ icomet_request_hold(ngx_http_request_t *r)
 }
 
 
+/*
+ * A request that was put off is asked for once more, as the content phase does
+ * (ngx_http_core_content_phase), or in the next turn of the loop.
+ */
+
+void
+icomet_request_go_on(ngx_http_request_t *r, ngx_uint_t later)
+{
+    ngx_event_t  *wev;
+
+    wev = r->connection->write;
+
+    if (later) {
+        ngx_post_event(wev, &ngx_posted_next_events);
+        return;
+    }
+
+    if (wev->posted) {
+        ngx_delete_posted_event(wev);
+    }
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+    ngx_http_finalize_request(r, r->content_handler(r));
+}
+
+
 void
 icomet_request_no_keepalive(ngx_http_request_t *r)
 {

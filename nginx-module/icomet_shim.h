@@ -61,6 +61,7 @@ void *icomet_request_loc_conf(ngx_http_request_t *r);
 void *icomet_request_main_conf(ngx_http_request_t *r);
 ngx_uint_t icomet_request_is_main(ngx_http_request_t *r);
 void icomet_request_hold(ngx_http_request_t *r);
+void icomet_request_go_on(ngx_http_request_t *r, ngx_uint_t later);
 void icomet_request_bound_silence(ngx_http_request_t *r, ngx_msec_t timeout);
 void icomet_request_unbound_silence(ngx_http_request_t *r);
 void icomet_request_no_keepalive(ngx_http_request_t *r);

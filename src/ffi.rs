@@ -13,6 +13,7 @@ pub mod guard;
 pub mod log;
 pub mod output;
 pub mod passage;
+mod put_off;
 pub mod request;
 pub mod shared;
 pub mod shim;

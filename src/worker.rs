@@ -31,6 +31,7 @@ pub mod shutdown;
 pub mod subscribe;
 pub mod subscriber;
 pub mod told;
+pub mod turn;
 pub mod users;
 pub mod websocket;
 pub mod wheel;
@@ -71,6 +72,8 @@ pub struct Worker {
     pub callbacks: FxHashMap<u32, Box<str>>,
     /// What clients of WebSockets have sent of something incomplete.
     pub inputs: input::Inputs,
+    /// What this turn of the loop has spent on those who ask for several channels.
+    pub spent: turn::Spent,
     /// Who of them is to be read from, and who has to wait for it.
     pub listening: Turns,
     /// The channels of those who have several.
@@ -113,6 +116,8 @@ pub struct Worker {
     pub input: Event,
     /// Runs [`input::icomet_on_input_timer`].
     pub input_timer: Event,
+    /// Runs [`turn::icomet_on_turn`].
+    pub turn: Event,
     /// Runs [`crate::endpoint::api::publish::icomet_on_publishing`].
     pub publish: Event,
     /// Runs [`parking::icomet_on_park`].

@@ -2,6 +2,7 @@
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use File::Temp qw(tempdir);
 use IcometTest;
 use Test::Nginx::Socket 'no_plan';
 
@@ -182,3 +183,37 @@ push_ok("http2-4-$_", "m$_") for reverse 1 .. 20;
 my %connections = map { $_ => 1 } split /\n/, all($curl);
 same(scalar keys %connections, 1, 'connections');
 same(IcometTest::_slurp("$dir/out$_"), data("http2-4-$_", 1, "m$_") . "\n", "poll $_") for 1 .. 20;
+
+
+
+=== TEST 5: who asks for many channels in many streams takes turns with others; each is answered
+--- http_config
+    icomet_hub main { zone 16m; }
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_1;
+        http2 on;
+        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet-admin/  { icomet_pub main; }
+    }
+    server {
+        listen 127.0.0.1:$TEST_NGINX_RAND_PORT_2 ssl;
+        http2 on;
+        ssl_certificate     $TEST_NGINX_CERT_DIR/cert.pem;
+        ssl_certificate_key $TEST_NGINX_CERT_DIR/key.pem;
+        location ~ ^/icomet/        { icomet_sub main; }
+        location ~ ^/icomet-admin/  { icomet_pub main; }
+    }
+--- play
+my $dir = tempdir(CLEANUP => 1);
+# Without TLS curl 7.88 does not take several transfers at once.
+for my $where (qw(tls)) {
+    my $path = sub { my ($answer) = @_; return '/icomet/sub?wait=0&cname=' . join ',', map { "http2-5-$where-$answer-$_" } 1 .. 60 };
+    my $base = ($where eq 'h2' ? 'http' : 'https') . '://127.0.0.1:' . $Test::Nginx::Util::RandPorts->{ $where eq 'h2' ? $h2 : $tls };
+    my @others = map { ('-o', "$dir/$_", $base . $path->($_)) } 2 .. 40;
+    all(curl($where, $path->(1), '-Z', @others, '-o', "$dir/1"));
+    my $right = grep {
+        open my $file, '<', "$dir/$_" or die "$dir/$_: $!";
+        <$file> =~ /\A\[\{"type":"next_seq","cname":"http2-5-$where-$_-1",.*"cname":"http2-5-$where-$_-60","seq":1,"content":""\}\]\n\z/;
+    } 1 .. 40;
+    same($right, 40, $where);
+}

@@ -280,3 +280,37 @@ for my $transport (keys %open) {
     same("@got", join(' ', map { data($_, 3, '', 'close') } @names), "$transport: close");
     same($open{$transport}->end, 'complete', "$transport: end");
 }
+
+
+
+=== TEST 14: who asks for many in requests that are sent ahead takes turns with others; each is answered
+--- http_config
+    icomet_hub main { zone 64m; }
+--- play
+my ($rounds, $each) = (40, 60);
+my $names = sub { my ($what) = @_; return join ',', map { "many14-$what-$_" } 1 .. $each };
+my $ahead = sub { return join '', map { 'GET /icomet/sub?cname=' . $names->("$_[0]-$_") . "&wait=0 HTTP/1.1\r\nHost: localhost\r\n\r\n" } 1 .. $rounds };
+# All at once, so that they do not all come in one turn's time.
+my @polls = map { conn() } 1 .. 3;
+my @leave = map { conn() } 1 .. 3;
+my @open = map { conn()->request('GET', "/icomet/$_?cname=" . $names->($_) . '&seq=' . join(',', (1) x $each)) } qw(stream sse iframe sub);
+$leave[$_]->write($ahead->("l$_")) for 0 .. $#leave;
+$_->leave for @leave;
+$polls[$_]->write($ahead->("p$_")) for 0 .. $#polls;
+same(get('/alive'), "alive\n", 'another client');
+for my $poll (0 .. $#polls) {
+    my $right = grep {
+        $polls[$poll]->next_answer if $_ > 1;
+        $polls[$poll]->rest =~ /\A\[\{"type":"next_seq","cname":"many14-p$poll-$_-1",.*"cname":"many14-p$poll-$_-$each","seq":1,"content":""\}\]\n\z/;
+    } 1 .. $rounds;
+    same($right, $rounds, "connection $poll");
+    same($polls[$poll]->next_answer->request('GET', '/alive')->rest, "alive\n", 'it goes on') if $poll == 0;
+}
+await_subscribers("many14-sub-$each", 1);
+push_ok("many14-$_-$each", 'x') for qw(stream sse iframe sub);
+my %conn;
+@conn{qw(stream sse iframe sub)} = @open;
+same(told($conn{$_}, $_), data("many14-$_-$each", 1, 'x'), $_) for qw(stream sse iframe);
+same($conn{sub}->rest, '[' . data("many14-sub-$each", 1, 'x') . "]\n", 'sub');
+$_->leave for values %conn;
+await_subscribers("many14-$_-$each", 0) for qw(stream sse iframe sub);

@@ -1,5 +1,7 @@
 //! The front side: subscribers.
 
+use std::time::Instant;
+
 use icomet_engine::SubscribeError;
 use icomet_protocol::frame::{self, Transport, iframe_head};
 use icomet_protocol::message::{Kind, Message};
@@ -20,7 +22,7 @@ use crate::sink::{Held, media_type};
 use crate::worker::delivery::{farewell, retry};
 use crate::worker::frames::single;
 use crate::worker::subscribe::{Ask, Outcome, Wanted, status_of};
-use crate::worker::{idle, parking};
+use crate::worker::{idle, parking, turn};
 use crate::worker::{websocket, with};
 
 /// Serves a front-side endpoint.
@@ -87,6 +89,12 @@ pub fn subscribe(
     let poll = transport == Transport::LongPoll;
     let echoes = matches!(transport, Transport::WebSocket(socket) if socket.echoes());
     let channels = Channels::read(&request, context, &params, transport)?;
+    let is_many = matches!(channels, Channels::Many(_));
+    if is_many && turn::is_over() {
+        request.put_off();
+        return Ok(code::DONE);
+    }
+    let since = Instant::now();
     let noop = match transport {
         // It has pings instead.
         Transport::WebSocket(_) => 0,
@@ -151,7 +159,11 @@ pub fn subscribe(
             noop,
             wait,
         };
-        Some(worker.admit(&ask, address, Held(request)))
+        let outcome = worker.admit(&ask, address, Held(request));
+        if is_many {
+            worker.spend(since);
+        }
+        Some(outcome)
     });
     let Some(outcome) = outcome.flatten() else {
         log::error("a subscriber came to a process that is no icomet worker");

@@ -25,7 +25,7 @@ use super::users::Users;
 use super::wheel::Wheel;
 use super::{
     Worker, address, doorbell, failing, fanout, generation, hooks, housekeeping, idle, install,
-    parking, uninstall,
+    parking, turn, uninstall,
 };
 use crate::config::main::MainConf;
 use crate::endpoint::api::publish;
@@ -170,6 +170,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         callbacks: FxHashMap::default(),
         users: Users::default(),
         inputs: Inputs::default(),
+        spent: turn::Spent::default(),
         listening: Turns::default(),
         many: FxHashMap::default(),
         counted: address::Counted::default(),
@@ -190,6 +191,7 @@ fn start(cycle: *mut ngx_cycle_t, main: &MainConf) -> Result<(), String> {
         fanout: event(fanout::icomet_on_fanout, true)?,
         input: event(input::icomet_on_input, true)?,
         input_timer: event(input::icomet_on_input_timer, true)?,
+        turn: event(turn::icomet_on_turn, true)?,
         publish: event(publish::icomet_on_publishing, true)?,
         park: event(parking::icomet_on_park, true)?,
         moving: event(moving::icomet_on_moving, true)?,

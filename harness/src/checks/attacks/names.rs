@@ -71,8 +71,6 @@ impl Attack for Refused {
         "one connection asks for names by poll without an end: publishers are never refused";
     const BEGUN: u64 = SHORT.1;
     const BEGUN_FULL: u64 = LONG.1;
-    // Not within the bound yet: docs/reliability.md has what was seen.
-    const BOUND: Bound = Bound::Told;
 
     fn config(full: bool) -> Config {
         config(hub(full, "refuse"), "")
@@ -92,8 +90,6 @@ impl Attack for Evicted {
         "the same with on_full evict: channels that have nothing to do with it keep their history";
     const BEGUN: u64 = SHORT.1;
     const BEGUN_FULL: u64 = LONG.1;
-    // Not within the bound yet: docs/reliability.md has what was seen.
-    const BOUND: Bound = Bound::Told;
 
     fn config(full: bool) -> Config {
         config(hub(full, "evict"), "")

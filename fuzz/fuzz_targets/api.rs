@@ -5,7 +5,7 @@
 #![no_main]
 
 use icomet_protocol::api::publication::{
-    Disconnect, Media, Publication, batch, disconnect, plain, publish,
+    Media, Publication, Whom, batch, disconnect, plain, publish,
 };
 use icomet_protocol::api::query::{self, Cursor};
 use icomet_protocol::api::{MAX_ID, MAX_LIMIT, Problem};
@@ -43,10 +43,11 @@ fuzz_target!(|data: &[u8]| {
     }
     match disconnect(data) {
         Ok(asked) => {
-            let (user, channel) = match &asked {
-                Disconnect::Channel(channel) => (None, Some(channel)),
-                Disconnect::User(user, channel) => (Some(user), channel.as_ref()),
+            let (user, channel) = match &asked.whom {
+                Whom::Channel(channel) => (None, Some(channel)),
+                Whom::User(user, channel) => (Some(user), channel.as_ref()),
             };
+            assert!(!asked.revoke || channel.is_some());
             if let Some(name) = channel {
                 check_channel_name(name.as_bytes()).expect("a checked name");
             }
@@ -56,6 +57,8 @@ fuzz_target!(|data: &[u8]| {
             if let Some(tree) = &tree {
                 assert_eq!(tree["channel"].as_str(), channel.map(|name| &**name));
                 assert_eq!(tree["user"].as_str(), user.map(|user| &**user));
+                assert_eq!(tree["stay_away"] == true, asked.stay_away);
+                assert_eq!(tree["revoke"] == true, asked.revoke);
             }
         }
         Err(problem) => is_told(&problem),

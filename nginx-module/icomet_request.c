@@ -228,6 +228,15 @@ icomet_request_is_discarding(ngx_http_request_t *r)
 }
 
 
+/* What Content-Length says, -1 where there is none. */
+
+off_t
+icomet_request_announced_length(ngx_http_request_t *r)
+{
+    return r->headers_in.content_length_n;
+}
+
+
 /* A body was read before, by whoever handed the request over. */
 
 ngx_uint_t

@@ -70,6 +70,7 @@ void icomet_request_take_input(ngx_http_request_t *r, ngx_str_t *input);
 ngx_uint_t icomet_request_headers(ngx_http_request_t *r, const u_char *name,
     size_t len, ngx_str_t **values, ngx_uint_t max);
 ngx_uint_t icomet_request_is_discarding(ngx_http_request_t *r);
+off_t icomet_request_announced_length(ngx_http_request_t *r);
 ngx_uint_t icomet_request_has_read_body(ngx_http_request_t *r);
 ngx_int_t icomet_request_add_header(ngx_http_request_t *r, const ngx_str_t *key,
     const ngx_str_t *value);

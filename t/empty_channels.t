@@ -30,7 +30,7 @@ same(get('/icomet/sub?cname=news&seq=2&wait=0') =~ tr/{//, 50, 'its messages are
 
 === TEST 2: with max_channels the oldest names go, and a publish is taken
 --- http_config
-    icomet_hub main { max_channels 8; }
+    icomet_hub main { zone 17m; max_channels 8; }
 --- play
 get("/icomet/sub?cname=e$_&wait=0") for 1 .. 20;
 matches(get('/icomet-admin/info'), qr/"channels": 4\b/, 'half of them');
@@ -41,7 +41,7 @@ same(http('GET', '/icomet-admin/push?cname=p9&content=x')->{status}, 429, 'these
 
 === TEST 3: by WebSocket the same
 --- http_config
-    icomet_hub main { max_channels 8; }
+    icomet_hub main { zone 18m; max_channels 8; }
 --- play
 my $ws = IcometTest::Socket->new(conn(), '/icomet/ws');
 same($ws->status, 101, 'it opens');
@@ -58,7 +58,7 @@ push_ok("p$_", 'x') for 1 .. 7;
 
 === TEST 4: those who stay are refused beyond the share
 --- http_config
-    icomet_hub main { max_channels 4; empty_channels 50%; }
+    icomet_hub main { zone 19m; max_channels 4; empty_channels 50%; }
 --- play
 my @stay = map { subscribe("/icomet/sub?cname=s$_&seq=1") } 1 .. 2;
 matches(get('/icomet/sub?cname=s3&seq=1'), qr/"type":"429"/, 'the third');
@@ -72,7 +72,7 @@ channels without a message take 50% of hub "main" already, and have subscribers:
 
 === TEST 5: a line in the log names the limit: several channels, and a command
 --- http_config
-    icomet_hub main { max_channels 4; empty_channels 25%; }
+    icomet_hub main { zone 20m; max_channels 4; empty_channels 25%; }
 --- play
 my $stay = subscribe('/icomet/stream?cname=s1&seq=1');
 $stay->head;

@@ -230,6 +230,13 @@ for my $length ($longest, $longest + 1, 15_000_000) {
     errors('POST /icomet-admin/push?cname=in8', $status, $status == 413 ? "longer than $longest bytes" : 'content is missing', body => $body,
         cname => $status == 413 ? '' : 'in8');
 }
+# Nor is it waited for, where its length is announced.
+for (['api/publish', 'application/json'], ['push', 'application/x-www-form-urlencoded']) {
+    my $conn = conn();
+    $conn->write("POST /icomet-admin/$_->[0] HTTP/1.1\r\nHost: localhost\r\nContent-Type: $_->[1]\r\nContent-Length: 15000000\r\n\r\n");
+    same($conn->head, 413, "$_->[0]: before it is sent");
+    $conn->leave;
+}
 
 
 

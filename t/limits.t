@@ -207,7 +207,7 @@ same(get("/icomet/sub?cname=limits8&seq=$last"), '[' . data('limits8', $last, 's
 
 === TEST 9: a line in the log says which limit refused: several channels
 --- http_config
-    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+    icomet_hub main { zone 17m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
 --- config
     location /icomet/ { icomet_sub main; }
     location /icomet-admin/ { icomet_pub main; }
@@ -222,7 +222,7 @@ hub "main" has 1 channels already: more are refused (max_channels)
 
 === TEST 10: a line in the log says which limit refused: the API
 --- http_config
-    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+    icomet_hub main { zone 18m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
 --- config
     location /icomet/ { icomet_sub main; }
     location /icomet-admin/ { icomet_pub main; }
@@ -237,7 +237,7 @@ hub "main" has 1 channels already: more are refused (max_channels)
 
 === TEST 11: a line in the log says which limit refused: icomet_publish
 --- http_config
-    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+    icomet_hub main { zone 19m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
 --- config
     location /icomet/ { icomet_sub main; }
     location /icomet-admin/ { icomet_pub main; }
@@ -253,7 +253,7 @@ hub "main" has 1 channels already: more are refused (max_channels)
 
 === TEST 12: a line in the log says which limit refused: a WebSocket's command, and the limit of a rule
 --- http_config
-    icomet_hub main { zone 16m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
+    icomet_hub main { zone 20m; max_channels 1; channels one.* { max_subscribers_per_channel 1; } }
 --- config
     location /icomet/ { icomet_sub main; }
     location /icomet-admin/ { icomet_pub main; }

@@ -27,7 +27,8 @@ sub asks_often {
 # Only ever a lower bound: a slow machine takes longer.
 sub at_least { my ($time, $least, $what) = @_; return matches($time >= $least ? 'yes' : "no: $time s", qr/\Ayes\z/, $what) }
 
-set_up();
+# What is bounded is of each worker.
+set_up(workers => 1);
 run_tests();
 
 __DATA__

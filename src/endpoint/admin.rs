@@ -22,6 +22,13 @@ pub fn serve(request: Request, context: &Context, endpoint: Endpoint) -> ngx_int
     let handed_over =
         request.is_main() && request.has_read_body() && endpoint.publishes() && has_form(&request);
     if request.method() == Method::Post || handed_over {
+        if let Err(error) = body::check_announced(&request, context) {
+            let rc = request.discard_body();
+            if rc != code::OK {
+                return rc;
+            }
+            return Answer::error(error.status, "", &error.text).send(request, context);
+        }
         return request.read_body(icomet_on_body);
     }
     let rc = request.discard_body();

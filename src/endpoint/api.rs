@@ -84,6 +84,10 @@ pub fn serve(request: Request, context: &Context, operation: Option<Operation>) 
         if method != Method::Post {
             return method_not_allowed(request, context, "POST");
         }
+        if let Err(error) = body::check_announced(&request, context) {
+            let what = Problem::new(error.status, error.code, error.text);
+            return refuse(request, context, what);
+        }
         return request.read_body(icomet_on_api_body);
     }
     if !matches!(method, Method::Get | Method::Head) {

@@ -58,6 +58,20 @@ fn longest(hub: &Hub) -> usize {
 
 const ENVELOPE: usize = 1 << 20;
 
+/// What is wrong with a body of the length that the client announces: then it is not read, nginx writes no
+/// file of it, and the connection ends, as where nginx itself finds it too long
+/// (ngx_http_special_response_handler).
+pub fn check_announced(request: &Request, context: &Context) -> Result<(), BodyError> {
+    let longest = longest(&context.hub);
+    match request.announced_length() {
+        Some(length) if length > longest as u64 => {
+            request.close_after();
+            Err(BodyError::too_long(longest))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The body, after nginx has read it.
 pub fn read<'a>(request: &'a Request, context: &Context) -> Result<Cow<'a, [u8]>, BodyError> {
     let longest = longest(&context.hub);

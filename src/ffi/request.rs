@@ -442,6 +442,13 @@ impl Request {
         if rc >= 300 { rc } else { code::DONE }
     }
 
+    /// How long the body is to be, if the client says so (RFC 9110, section 8.6).
+    pub fn announced_length(self) -> Option<u64> {
+        // SAFETY: the request is live.
+        let length = unsafe { shim::icomet_request_announced_length(self.as_ptr()) };
+        u64::try_from(length).ok()
+    }
+
     /// How long the body is, after it was read.
     pub fn body_length(self) -> u64 {
         // SAFETY: the request is live, and its body was read.

@@ -40,7 +40,7 @@ async fn scramble(world: Arc<World>, hub: HubAddress, mut rng: Rng) -> Result<()
         let one = async {
             Ok::<_, HttpError>(match rng.u8(0..12) {
                 0..6 => {
-                    let content = "z".repeat(rng.usize(0..LONGEST));
+                    let content = "z".repeat(rng.usize(1..LONGEST));
                     admin.push(&name, &content).await
                 }
                 6 => ask(&mut admin, format!("{}?cname={name}", hub.admin("close"))).await,

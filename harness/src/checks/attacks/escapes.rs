@@ -1,9 +1,11 @@
 //! Bodies of the JSON API that are escapes and nothing else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tokio::io::AsyncWriteExt;
+use tokio::time::MissedTickBehavior;
 
 use super::{Attack, Field, config};
 use crate::config::{Config, Hub};
@@ -12,6 +14,8 @@ use crate::http::{Connection, HttpError};
 const MEGABYTE: usize = 1 << 20;
 /// Bytes of a body.
 const BYTES: usize = 54 * MEGABYTE;
+/// From one body to the next: two gigabits a second.
+const PACE: Duration = Duration::from_millis(216);
 
 /// Of a back end, where nginx was told to take such bodies.
 pub struct Escapes;
@@ -19,7 +23,7 @@ pub struct Escapes;
 impl Attack for Escapes {
     const NAME: &'static str = "attack_escapes";
     const ABOUT: &'static str =
-        "bodies of 54 MB of escapes to the API, one after the other: others are served as before";
+        "bodies of 54 MB of escapes to the API, two gigabits a second: others are served as before";
     // Megabytes: as much as one body, and what follows.
     const BEGUN: u64 = 54;
     // A body is in memory as a whole, once it is there.
@@ -37,7 +41,10 @@ impl Attack for Escapes {
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
+        let mut due = tokio::time::interval(PACE);
+        due.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
+            due.tick().await;
             let mut connection = Connection::open(field.hub.address).await?;
             connection.socket().write_all(head.as_bytes()).await?;
             let mut sent = Ok(());

@@ -13,8 +13,8 @@ pub fn step() {}
 
 #[cfg(feature = "fault-injection")]
 pub use armed::{
-    DISARM, PANIC, STOP, VERIFY, arm, arm_stop, disarm, left, obey_signals, orders, panic_as_asked,
-    panic_at_last, step, take_verify,
+    DISARM, PANIC, STOP, VERIFY, arm, arm_panic, arm_stop, disarm, left, obey_signals, orders,
+    panic_as_asked, panic_at_last, step, take_verify,
 };
 
 #[cfg(feature = "fault-injection")]
@@ -110,6 +110,12 @@ mod armed {
     pub fn disarm() -> bool {
         STOPS.store(false, Ordering::Relaxed);
         LEFT.swap(-1, Ordering::Relaxed) >= 0
+    }
+
+    /// Panics before the store number `n` from now.
+    pub fn arm_panic(n: u32) {
+        PANICS.store(true, Ordering::Relaxed);
+        arm(n);
     }
 
     /// Stops this process, as by `kill -STOP`, before the store number `n` from now.

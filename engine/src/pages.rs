@@ -3,7 +3,7 @@
 //! A page, or a run of pages, is free or belongs to one shard, which cuts it into blocks of one size
 //! ([`crate::blocks`]). The descriptor of a run's first page says so by one store; the bitmap and
 //! the count of free pages only make finding quick, and are made anew from the descriptors when a
-//! process dies with the pool's lock.
+//! process dies with the pool's lock, or unwinds out of it.
 //!
 //! A single page is taken as far at the beginning as there is one, a run as far at the end: so small blocks
 //! and large ones are apart, and what frees one run leaves room for another.
@@ -17,6 +17,9 @@ use crate::zone::Zone;
 /// Stretches of free pages that are looked at for a run. Where more are too short, what wants a run takes
 /// single pages ([`crate::pieces`]), or is refused.
 const STRETCHES: usize = 1 << 16;
+
+/// No page's number, as there are not so many.
+const BROKEN: u32 = u32::MAX;
 
 /// Class of a run of pages that is one block.
 pub const RUN: u8 = u8::MAX;
@@ -84,7 +87,7 @@ pub struct PagePool {
     lock: RobustMutex,
     /// Free pages.
     pub free: Word,
-    /// No page before this one is free.
+    /// No page before this one is free; [`BROKEN`] when the pool is to be made anew.
     hint: Word,
 }
 
@@ -101,6 +104,10 @@ struct Guard<'z>(&'z PagePool);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        // Unwinding leaves it half done, as a death would.
+        if std::thread::panicking() {
+            self.0.hint.set(BROKEN);
+        }
         self.0.lock.unlock();
     }
 }
@@ -134,10 +141,12 @@ impl Zone {
 
     fn lock_pool(&self) -> Option<Guard<'_>> {
         let pool = &self.header().pool;
-        if busy::lock(&pool.lock, "the free pages")? == Locked::OwnerDied {
+        let locked = busy::lock(&pool.lock, "the free pages")?;
+        let guard = Guard(pool);
+        if locked == Locked::OwnerDied || pool.hint.get() == BROKEN {
             self.rebuild_pool();
         }
-        Some(Guard(pool))
+        Some(guard)
     }
 
     fn rebuild_pool(&self) {

@@ -476,6 +476,33 @@ fn a_death_before_any_store_leaves_a_whole_zone() {
     assert!(deaths > 1000, "{deaths}");
 }
 
+/// As a death, but what the process held is given back while it unwinds.
+#[test]
+fn a_panic_before_a_store_leaves_a_whole_zone() {
+    for (name, operation) in OPERATIONS {
+        let mut n = 0;
+        loop {
+            let (world, other) = populated();
+            let child = fork(|| {
+                std::panic::set_hook(Box::new(|_| ()));
+                let me = world.worker();
+                fault::arm_panic(n);
+                operation(&world, me);
+                fault::disarm();
+            });
+            let ended = wait(child);
+            check_after(&world, other, &format!("{name}, panicked before store {n}"));
+            match ended {
+                Ended::Exit(0) => break,
+                Ended::Exit(101) => {}
+                ended => panic!("{name}, store {n}: {ended:?}"),
+            }
+            // Each of the first, then ever fewer.
+            n += 1 + n / 30;
+        }
+    }
+}
+
 /// A publisher whose worker was killed sends again, and its message is there once, whenever that was.
 #[test]
 fn a_publish_is_done_once_whenever_its_worker_dies() {

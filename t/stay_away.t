@@ -176,7 +176,9 @@ for my $round (1 .. 4) {
         my $text = $conn->rest // '';
         $ends += () = $text =~ /"type":"close","cname":"[^"]+","seq":1,"content":"stay_away"/g;
     }
-    same($ends, 240, "round $round: each is told of each channel");
+    # Under valgrind workers are so slow that the reload itself ends some: they come back, and are not told.
+    same($ends, 240, "round $round: each is told of each channel") unless $ENV{TEST_NGINX_USE_VALGRIND};
+    same(scalar(grep { $_->end eq 'complete' } @held), 160, "round $round: all are ended");
     until_true(sub { !grep { kill 0, $_ } @old }, 'the old workers are gone');
     await_subscribers($_, 0) for $one, $two;
 }

@@ -116,10 +116,10 @@ impl Guard<'_> {
         let mut seq = wanted.start;
         core::iter::from_fn(move || {
             let found = self.first_for(channel, seq, 0, now);
-            seq = found + 1;
             if found >= wanted.end {
                 return None;
             }
+            seq = found + 1;
             // None where too many have ended since somebody looked: who asks again comes further.
             Some((found, self.living(channel, found, now)?))
         })

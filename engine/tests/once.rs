@@ -288,6 +288,7 @@ fn history_goes_both_ways() {
     assert_eq!(history(&world, "a", 5, 9, false), numbered(&[(6, "6")]));
     assert_eq!(history(&world, "a", 6, 9, false), []);
     assert_eq!(history(&world, "a", u64::MAX, 9, true), []);
+    assert_eq!(history(&world, "a", u64::MAX, 9, false), []);
     let reading = world.zone.reading(world.me);
     let page = Page {
         name: b"none",
